@@ -1,0 +1,25 @@
+//! The words of the domain: what a record, a contract, a piece of evidence, a window, a signal,
+//! an incident and an explanation are, and how a contract and a schema compile into one
+//! [`validator::Validator`].
+//!
+//! Nothing here knows timely, Kafka or an async runtime, reads a clock, or talks to a network.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod base32;
+
+pub mod asset;
+pub mod deployment;
+pub mod evidence;
+pub mod explanation;
+pub mod graph;
+pub mod ids;
+pub mod incident;
+pub mod lineage;
+pub mod reason;
+pub mod record;
+pub mod signal;
+pub mod time;
+pub mod trace;
+pub mod window;
