@@ -27,6 +27,8 @@ pub struct Breach {
     pub first_window: UnixMillis,
     /// When it was beyond doubt.
     pub detected_at: UnixMillis,
+    /// While recovering: the end of the first final window that kept the objective again.
+    pub recovering_since: Option<UnixMillis>,
     /// When it was over: the end of the window that completed the recovery.
     pub resolved_at: Option<UnixMillis>,
     /// Records of all windows in breach.

@@ -1,0 +1,176 @@
+//! The rules that contracts and schemas are reduced to before they are compiled: one tree for each gate.
+//!
+//! A tree says what a value must keep; paths for reason codes are built from field names while compiling
+//! (`customer.address.zip`, `items[].qty`), so rules do not carry them.
+
+use regex::Regex;
+
+/// A set of JSON types. `integer` is a number without a fractional part (`5.0` is one, as in JSON Schema since draft 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JsonTypes(u8);
+
+impl JsonTypes {
+    /// Any type at all.
+    pub const ANY: Self = Self(0b111_1111);
+    /// `null`
+    pub const NULL: Self = Self(1);
+    /// `true`, `false`
+    pub const BOOLEAN: Self = Self(1 << 1);
+    /// Numbers without a fractional part.
+    pub const INTEGER: Self = Self(1 << 2);
+    /// Numbers, integers included.
+    pub const NUMBER: Self = Self(1 << 2 | 1 << 3);
+    /// Strings.
+    pub const STRING: Self = Self(1 << 4);
+    /// Arrays.
+    pub const ARRAY: Self = Self(1 << 5);
+    /// Objects.
+    pub const OBJECT: Self = Self(1 << 6);
+
+    /// Either set's types.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all types of `other` are in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// What a value must keep.
+#[derive(Debug, Clone, Default)]
+pub struct ValueRule {
+    /// Its types; none set means any.
+    pub types: JsonTypes,
+    /// Checks that apply to the types they are about and pass on all others.
+    pub checks: Vec<Check>,
+    /// When it is an object.
+    pub object: Option<ObjectRule>,
+    /// When it is an array: what each item must keep.
+    pub items: Option<Box<ValueRule>>,
+}
+
+/// What an object must keep.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectRule {
+    /// Its declared fields.
+    pub fields: Vec<FieldRule>,
+    /// Whether fields that are not declared are failures (`UNDECLARED_FIELD`).
+    pub closed: bool,
+}
+
+/// What a field must keep.
+#[derive(Debug, Clone)]
+pub struct FieldRule {
+    /// Its name.
+    pub name: String,
+    /// What its absence or null means.
+    pub presence: Presence,
+    /// What its value must keep.
+    pub value: ValueRule,
+}
+
+/// What it means that a field is absent or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// May be absent. Null is a value like others (JSON Schema).
+    #[default]
+    Optional,
+    /// May be absent or null (an ODCS property that is not required).
+    OptionalOrNull,
+    /// Must be there: `MISSING_FIELD`. Null is a value like others (JSON Schema).
+    Required,
+    /// Must be there and not null: `MISSING_FIELD`, `NULL_FIELD` (a required ODCS property).
+    RequiredNotNull,
+}
+
+/// A number as written, so that bounds beyond 2^53 lose nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decimal(pub String);
+
+/// One check of a value. Each names the reason code that it gives.
+#[derive(Debug, Clone)]
+pub enum Check {
+    /// `ENUM_VIOLATION`: equal (as JSON Schema defines it) to one of these.
+    OneOf(Vec<serde_json::Value>),
+    /// `ENUM_VIOLATION`: equal to none of these (ODCS `missingValues` as a predicate).
+    NoneOf(Vec<serde_json::Value>),
+    /// `PATTERN_MISMATCH`: the pattern is found somewhere in the string.
+    Pattern(Regex),
+    /// `FORMAT_MISMATCH`
+    Format(Format),
+    /// `LENGTH_VIOLATION`: at least so many Unicode characters.
+    MinLength(u64),
+    /// `LENGTH_VIOLATION`
+    MaxLength(u64),
+    /// `OUT_OF_RANGE`
+    Minimum(Decimal),
+    /// `OUT_OF_RANGE`
+    Maximum(Decimal),
+    /// `OUT_OF_RANGE`
+    ExclusiveMinimum(Decimal),
+    /// `OUT_OF_RANGE`
+    ExclusiveMaximum(Decimal),
+    /// `OUT_OF_RANGE`
+    MultipleOf(Decimal),
+    /// `OUT_OF_RANGE`: a time not before this one, both of the same [`Format`].
+    NotBefore(Format, String),
+    /// `OUT_OF_RANGE`: a time not after this one.
+    NotAfter(Format, String),
+    /// `OUT_OF_RANGE`: a time after this one.
+    After(Format, String),
+    /// `OUT_OF_RANGE`: a time before this one.
+    Before(Format, String),
+    /// `ITEMS_VIOLATION`
+    MinItems(u64),
+    /// `ITEMS_VIOLATION`
+    MaxItems(u64),
+    /// `ITEMS_VIOLATION`: no two items equal.
+    UniqueItems,
+    /// `SCHEMA_VIOLATION:minProperties`
+    MinProperties(u64),
+    /// `SCHEMA_VIOLATION:maxProperties`
+    MaxProperties(u64),
+    /// Any other keyword, judged by the `jsonschema` crate on this value's subtree: `SCHEMA_VIOLATION:<keyword>:<path>`,
+    /// or the code that a nested keyword has of its own. Shared, because a schema may be large.
+    JsonSchema(std::sync::Arc<jsonschema::Validator>),
+}
+
+/// The form of a string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// RFC 3339 date-time, and ISO 8601 with an offset or a default zone as ODCS allows.
+    DateTime,
+    /// RFC 3339 full-date.
+    Date,
+    /// RFC 3339 full-time, and ISO 8601 local time as ODCS allows.
+    Time,
+    /// A JDK `DateTimeFormatter` pattern, as ODCS gives formats of dates, times and timestamps.
+    JdkPattern(String),
+    /// An e-mail address.
+    Email,
+    /// RFC 4122 text form.
+    Uuid,
+    /// RFC 3986 URI.
+    Uri,
+    /// RFC 1123 host name.
+    Hostname,
+    /// Dotted quad.
+    Ipv4,
+    /// RFC 4291 text form.
+    Ipv6,
+    /// Base64 (ODCS `byte`).
+    Base64,
+    /// Integer of so many bits, signed or not (ODCS `i8`…`u128`).
+    Integer {
+        /// 8, 16, 32, 64 or 128.
+        bits: u8,
+        /// Whether negative values are allowed.
+        signed: bool,
+    },
+    /// A number that a 32-bit float can hold without overflow.
+    Float32,
+}
