@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod explanation;
 pub mod graph;
 pub mod ids;
+pub mod impact;
 pub mod incident;
 pub mod lineage;
 pub mod names;
