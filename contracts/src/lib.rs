@@ -11,6 +11,7 @@ mod base32;
 
 pub mod asset;
 pub mod deployment;
+pub mod document;
 pub mod evidence;
 pub mod explanation;
 pub mod graph;
@@ -22,6 +23,7 @@ pub mod names;
 pub mod policy;
 pub mod reason;
 pub mod record;
+pub mod schema;
 pub mod signal;
 pub mod time;
 pub mod trace;
