@@ -3,6 +3,10 @@
 //!
 //! Those over streams act on closed epochs in a canonical order, so that their output is a function of their input,
 //! whatever the number of workers and however the input was cut into batches.
+//! Faultline's operators: free functions over timely streams and differential collections, one idea a file.
+//!
+//! Nothing here does I/O, reads a clock or the environment: output is a function of input, for any number of workers and
+//! any batching. Operators act on closed epochs only, in canonical order.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -12,3 +16,6 @@ pub mod blast_radius;
 pub mod decode;
 pub mod impact;
 pub mod lineage;
+pub mod compliance;
+pub mod signals;
+pub mod watermark;
