@@ -2,4 +2,5 @@
 //! with its expected counts. The tests themselves are under `tests/tests/`.
 
 pub mod envelope;
+pub mod scenario;
 pub mod servers;
