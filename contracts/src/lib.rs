@@ -8,9 +8,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod base32;
+mod yaml;
 
 pub mod asset;
 pub mod deployment;
+pub mod diagnostic;
 pub mod evidence;
 pub mod explanation;
 pub mod graph;
@@ -18,6 +20,7 @@ pub mod ids;
 pub mod incident;
 pub mod lineage;
 pub mod names;
+pub mod odcs;
 pub mod policy;
 pub mod reason;
 pub mod record;
