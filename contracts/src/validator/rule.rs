@@ -3,6 +3,8 @@
 //! A tree says what a value must keep; paths for reason codes are built from field names while compiling
 //! (`customer.address.zip`, `items[].qty`), so rules do not carry them.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use regex::Regex;
 
 /// A set of JSON types. `integer` is a number without a fractional part (`5.0` is one, as in JSON Schema since draft 6).
@@ -32,6 +34,21 @@ impl JsonTypes {
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+
+    /// The types that are in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether no type is in it. In a [`ValueRule`] that means any type.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Numbers with a fractional part; what [`JsonTypes::NUMBER`] has beyond [`JsonTypes::INTEGER`].
+    pub(crate) const FRACTION: Self = Self(1 << 3);
 
     /// Whether all types of `other` are in this set.
     #[must_use]
@@ -118,7 +135,8 @@ pub enum Check {
     ExclusiveMaximum(Decimal),
     /// `OUT_OF_RANGE`
     MultipleOf(Decimal),
-    /// `OUT_OF_RANGE`: a time not before this one, both of the same [`Format`].
+    /// `OUT_OF_RANGE`: a time not before this one, both of the same [`Format`]. Passes on strings that are not of that
+    /// format: a [`Check::Format`] beside it is what reports those.
     NotBefore(Format, String),
     /// `OUT_OF_RANGE`: a time not after this one.
     NotAfter(Format, String),
@@ -138,7 +156,16 @@ pub enum Check {
     MaxProperties(u64),
     /// Any other keyword, judged by the `jsonschema` crate on this value's subtree: `SCHEMA_VIOLATION:<keyword>:<path>`,
     /// or the code that a nested keyword has of its own. Shared, because a schema may be large.
-    JsonSchema(std::sync::Arc<jsonschema::Validator>),
+    JsonSchema(Arc<Subschema>),
+}
+
+/// A part of a JSON Schema that is left to the `jsonschema` crate.
+#[derive(Debug)]
+pub struct Subschema {
+    /// It, compiled without remote references and with a linear-time regex engine.
+    pub validator: jsonschema::Validator,
+    /// The property names that the schema declares anywhere: the only ones that paths may show.
+    pub names: BTreeSet<String>,
 }
 
 /// The form of a string.
@@ -146,6 +173,10 @@ pub enum Check {
 pub enum Format {
     /// RFC 3339 date-time, and ISO 8601 with an offset or a default zone as ODCS allows.
     DateTime,
+    /// RFC 3339 date-time and nothing else, as JSON Schema has it.
+    Rfc3339DateTime,
+    /// RFC 3339 full-time and nothing else, as JSON Schema has it.
+    Rfc3339Time,
     /// RFC 3339 full-date.
     Date,
     /// RFC 3339 full-time, and ISO 8601 local time as ODCS allows.

@@ -1,0 +1,161 @@
+//! The compiled form: for each place in a document, the tests of both gates, sorted by the type they are about.
+
+use regex::Regex;
+
+use super::{
+    decimal::Bound,
+    equal::Literals,
+    format::StringFormat,
+    rule::{JsonTypes, Subschema},
+};
+use crate::{evidence::Gate, reason::ReasonCode};
+use std::{cmp::Ordering, sync::Arc};
+
+/// Which of the two gates are asked: schema, contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sides(u8);
+
+impl Sides {
+    pub(super) const GATES: [Gate; 2] = [Gate::Schema, Gate::Contract];
+    pub(super) const NONE: Self = Self(0);
+
+    /// The side of the gate at `index` of [`Sides::GATES`].
+    pub(super) const fn of(index: usize) -> Self {
+        Self(1 << index)
+    }
+
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(super) const fn meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// The place of a reason code among all of the program's.
+pub(super) type CodeId = u32;
+
+/// Something that a value must keep, for whom, and what it gives when it does not.
+#[derive(Debug)]
+pub(super) struct Test<T> {
+    pub(super) side: Sides,
+    pub(super) code: CodeId,
+    pub(super) of: T,
+}
+
+/// The tests of one value.
+#[derive(Debug, Default)]
+pub(super) struct ValueTests {
+    pub(super) types: Vec<Test<JsonTypes>>,
+    pub(super) literals: Vec<Test<Literals>>,
+    pub(super) strings: Vec<Test<StringTest>>,
+    pub(super) numbers: Vec<Test<NumberTest>>,
+    pub(super) arrays: Vec<Test<ArrayTest>>,
+    pub(super) sizes: Vec<Test<SizeTest>>,
+    pub(super) subschemas: Vec<SubschemaTest>,
+    pub(super) object: Option<Box<ObjectTests>>,
+    pub(super) items: Option<Box<ValueTests>>,
+}
+
+#[derive(Debug)]
+pub(super) enum StringTest {
+    Pattern(Regex),
+    Format(StringFormat),
+    MinLength(u64),
+    MaxLength(u64),
+    /// The time must compare to the bound in one of these ways.
+    Time { format: StringFormat, bound: i128, allowed: [Ordering; 2] },
+}
+
+#[derive(Debug)]
+pub(super) enum NumberTest {
+    /// The number must compare to the bound in one of these ways.
+    Order { bound: Bound, allowed: [Ordering; 2] },
+    MultipleOf(Bound),
+    /// An integer from `low` to `high`.
+    Integer { low: Bound, high: Bound },
+    Float32,
+}
+
+#[derive(Debug)]
+pub(super) enum ArrayTest {
+    MinItems(u64),
+    MaxItems(u64),
+    UniqueItems,
+}
+
+#[derive(Debug)]
+pub(super) enum SizeTest {
+    MinProperties(u64),
+    MaxProperties(u64),
+}
+
+/// A part that the `jsonschema` crate judges; its codes are put together when it fails.
+#[derive(Debug)]
+pub(super) struct SubschemaTest {
+    pub(super) side: Sides,
+    pub(super) gate: Gate,
+    pub(super) path: Box<str>,
+    pub(super) schema: Arc<Subschema>,
+}
+
+/// The tests of an object's members.
+#[derive(Debug)]
+pub(super) struct ObjectTests {
+    /// Sorted by length and bytes of the name.
+    pub(super) fields: Vec<FieldTests>,
+    /// For each length of a name, the index of the first field that is as long or longer.
+    by_length: Vec<u32>,
+    /// Of sides that are closed: `UNDECLARED_FIELD`.
+    pub(super) closed: Vec<Test<()>>,
+}
+
+#[derive(Debug)]
+pub(super) struct FieldTests {
+    pub(super) name: Box<str>,
+    /// Who declares it.
+    pub(super) declared: Sides,
+    /// The code for its absence.
+    pub(super) missing: Vec<Test<()>>,
+    /// The code for null, for those who do not treat null as a value like others; without one it is fine.
+    pub(super) null: Vec<(Sides, Option<CodeId>)>,
+    pub(super) value: ValueTests,
+}
+
+impl ObjectTests {
+    pub(super) fn new(mut fields: Vec<FieldTests>, closed: Vec<Test<()>>) -> Self {
+        fields.sort_by(|a, b| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
+        let longest = fields.last().map_or(0, |field| field.name.len());
+        let by_length = (0..=longest + 1)
+            .map(|length| fields.partition_point(|field| field.name.len() < length) as u32)
+            .collect();
+        Self { fields, by_length, closed }
+    }
+
+    /// The index of the field of this name. No hashing: names of the same length are few.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        let (&first, &end) = self.by_length.get(name.len()).zip(self.by_length.get(name.len() + 1))?;
+        let candidates = self.fields.get(first as usize..end as usize)?;
+        let place = if candidates.len() <= 8 {
+            candidates.iter().position(|field| *field.name == *name)
+        } else {
+            candidates.binary_search_by(|field| (*field.name).cmp(name)).ok()
+        };
+        place.map(|place| first as usize + place)
+    }
+}
+
+/// Both gates' tests of a whole document.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) root: ValueTests,
+    /// Which gates have any.
+    pub(super) sides: Sides,
+    /// Each once.
+    pub(super) codes: Vec<(ReasonCode, Gate)>,
+}
