@@ -98,6 +98,8 @@ pub enum Presence {
     Optional,
     /// May be absent or null (an ODCS property that is not required).
     OptionalOrNull,
+    /// May be absent, and not null: `NULL_FIELD` (an ODCS property whose `nullValues` must be 0).
+    OptionalNotNull,
     /// Must be there: `MISSING_FIELD`. Null is a value like others (JSON Schema).
     Required,
     /// Must be there and not null: `MISSING_FIELD`, `NULL_FIELD` (a required ODCS property).
