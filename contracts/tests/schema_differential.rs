@@ -33,7 +33,8 @@ fn number() -> impl Strategy<Value = Value> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop::sample::select(&["", "a", "ab", "abc", "b1", "10115", "é", "日本語", "x y", "\"\\"][..]).prop_map(str::to_owned)
+    prop::sample::select(&["", "a", "ab", "abc", "b1", "10115", "é", "日本語", "x y", "\"\\"][..])
+        .prop_map(str::to_owned)
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
@@ -56,12 +57,55 @@ fn document() -> impl Strategy<Value = Value> {
 }
 
 fn type_name() -> impl Strategy<Value = Value> {
-    prop::sample::select(&["null", "boolean", "integer", "number", "string", "array", "object"][..]).prop_map(Value::from)
+    prop::sample::select(&["null", "boolean", "integer", "number", "string", "array", "object"][..])
+        .prop_map(Value::from)
+}
+
+type Keyword = (String, Value);
+
+fn about_strings() -> BoxedStrategy<Keyword> {
+    let patterns = ["^a", "b", "^[a-z]+$", "^\\d{5}$", "^.$", "\\w", "^\\S*$", "é|本"];
+    prop_oneof![
+        prop::sample::select(patterns.to_vec()).prop_map(|pattern| ("pattern".into(), pattern.into())),
+        (0_u64..4).prop_map(|n| ("minLength".into(), n.into())),
+        (0_u64..4).prop_map(|n| ("maxLength".into(), n.into())),
+    ]
+    .boxed()
+}
+
+fn about_numbers() -> BoxedStrategy<Keyword> {
+    prop_oneof![
+        number().prop_map(|n| ("minimum".into(), n)),
+        number().prop_map(|n| ("maximum".into(), n)),
+        number().prop_map(|n| ("exclusiveMinimum".into(), n)),
+        number().prop_map(|n| ("exclusiveMaximum".into(), n)),
+        prop::sample::select(vec![json!(1), json!(2), json!(3.0), json!(0.25), json!(1.5)])
+            .prop_map(|n| ("multipleOf".into(), n)),
+    ]
+    .boxed()
+}
+
+fn about_arrays() -> BoxedStrategy<Keyword> {
+    prop_oneof![
+        (0_u64..4).prop_map(|n| ("minItems".into(), n.into())),
+        (0_u64..4).prop_map(|n| ("maxItems".into(), n.into())),
+        any::<bool>().prop_map(|unique| ("uniqueItems".into(), unique.into())),
+    ]
+    .boxed()
+}
+
+fn about_objects() -> BoxedStrategy<Keyword> {
+    prop_oneof![
+        (0_u64..4).prop_map(|n| ("minProperties".into(), n.into())),
+        (0_u64..4).prop_map(|n| ("maxProperties".into(), json!(n as f64))),
+        prop::collection::btree_set(name(), 0..3).prop_map(|names| ("required".into(), json!(names))),
+        Just(("additionalProperties".into(), json!(false))),
+    ]
+    .boxed()
 }
 
 /// One keyword about the value itself.
-fn assertion() -> impl Strategy<Value = (String, Value)> {
-    let small = 0_u64..4;
+fn assertion() -> impl Strategy<Value = Keyword> {
     prop_oneof![
         6 => type_name().prop_map(|name| ("type".into(), name)),
         2 => prop::collection::btree_set(type_name().prop_map(|name| name.to_string()), 1..3).prop_map(|names| {
@@ -70,25 +114,27 @@ fn assertion() -> impl Strategy<Value = (String, Value)> {
         }),
         2 => prop::collection::vec(document(), 1..4).prop_map(|values| ("enum".into(), distinct(values).into())),
         1 => document().prop_map(|value| ("const".into(), value)),
-        2 => prop::sample::select(&["^a", "b", "^[a-z]+$", "^\\d{5}$", "^.$", "\\w", "^\\S*$", "é|本"][..])
-            .prop_map(|pattern| ("pattern".into(), pattern.into())),
-        1 => small.clone().prop_map(|n| ("minLength".into(), n.into())),
-        1 => small.clone().prop_map(|n| ("maxLength".into(), n.into())),
-        1 => number().prop_map(|n| ("minimum".into(), n)),
-        1 => number().prop_map(|n| ("maximum".into(), n)),
-        1 => number().prop_map(|n| ("exclusiveMinimum".into(), n)),
-        1 => number().prop_map(|n| ("exclusiveMaximum".into(), n)),
-        1 => prop::sample::select(vec![json!(1), json!(2), json!(3.0), json!(0.25), json!(1.5)])
-            .prop_map(|n| ("multipleOf".into(), n)),
-        1 => small.clone().prop_map(|n| ("minItems".into(), n.into())),
-        1 => small.clone().prop_map(|n| ("maxItems".into(), n.into())),
-        1 => any::<bool>().prop_map(|unique| ("uniqueItems".into(), unique.into())),
-        1 => small.clone().prop_map(|n| ("minProperties".into(), n.into())),
-        1 => (0_u64..4).prop_map(|n| ("maxProperties".into(), json!(n as f64))),
-        1 => prop::collection::btree_set(name(), 0..3).prop_map(|names| ("required".into(), json!(names))),
-        1 => Just(("additionalProperties".into(), json!(false))),
+        4 => about_strings(),
+        5 => about_numbers(),
+        3 => about_arrays(),
+        4 => about_objects(),
         1 => Just(("title".into(), json!("an annotation"))),
         1 => Just(("x-unknown".into(), json!({"$ref": 1}))),
+    ]
+}
+
+/// A type, and keywords that are about it.
+fn bounded() -> impl Strategy<Value = Value> {
+    let of_type = |name: &'static str, about: BoxedStrategy<Keyword>| {
+        prop::collection::vec(about, 1..4)
+            .prop_map(move |keywords| keywords.into_iter().chain([("type".to_owned(), name.into())]).collect::<Value>())
+    };
+    prop_oneof![
+        of_type("string", about_strings()),
+        of_type("number", about_numbers()),
+        of_type("integer", about_numbers()),
+        of_type("array", about_arrays()),
+        of_type("object", about_objects()),
     ]
 }
 
@@ -133,7 +179,8 @@ fn applicator(schema: BoxedStrategy<Value>) -> impl Strategy<Value = (String, Va
 fn schema() -> BoxedStrategy<Value> {
     let keywords = |members: Vec<(String, Value)>| Value::Object(members.into_iter().collect::<Map<_, _>>());
     let leaf = prop_oneof![
-        20 => prop::collection::vec(assertion(), 0..4).prop_map(keywords),
+        20 => bounded(),
+        10 => prop::collection::vec(assertion(), 0..4).prop_map(keywords),
         1 => any::<bool>().prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 4, move |inner| {
@@ -151,7 +198,11 @@ fn root() -> impl Strategy<Value = Value> {
             Value::Object(keywords) => keywords,
             boolean => Map::from_iter([("not".to_owned(), json!({"not": boolean}))]),
         };
-        let draft = if old { "http://json-schema.org/draft-07/schema#" } else { "https://json-schema.org/draft/2020-12/schema" };
+        let draft = if old {
+            "http://json-schema.org/draft-07/schema#"
+        } else {
+            "https://json-schema.org/draft/2020-12/schema"
+        };
         root.insert("$schema".into(), draft.into());
         root.insert("$defs".into(), json!({"x": x, "y": y}));
         root.insert("definitions".into(), json!({"z": z}));
@@ -162,7 +213,7 @@ fn root() -> impl Strategy<Value = Value> {
 /// A document that keeps much of the schema: `choices` decide where the schema leaves room and where it is broken.
 fn instance(schema: &Value, root: &Value, choices: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
     let choice = choices.next().unwrap_or(0);
-    let Value::Object(keywords) = schema else { return json!(choice) };
+    let Value::Object(keywords) = schema else { return json!(choice % 4) };
     if choice >= 240 || depth > 4 {
         return [json!(null), json!("é"), json!(1.5), json!([]), json!({"extra": 1})][choice as usize % 5].clone();
     }
@@ -176,25 +227,30 @@ fn instance(schema: &Value, root: &Value, choices: &mut impl Iterator<Item = u8>
         return values[choice as usize % values.len()].clone();
     }
     let types = keywords.get("type");
-    let named = types.and_then(|types| types.as_str().or_else(|| types[choice as usize % types.as_array()?.len()].as_str()));
-    let guessed = if keywords.contains_key("items") || keywords.contains_key("prefixItems") { "array" } else { "object" };
+    let named =
+        types.and_then(|types| types.as_str().or_else(|| types[choice as usize % types.as_array()?.len()].as_str()));
+    let guessed =
+        if keywords.contains_key("items") || keywords.contains_key("prefixItems") { "array" } else { "object" };
     match named.unwrap_or(guessed) {
         "null" => Value::Null,
         "boolean" => json!(choice % 2 == 0),
         "integer" => json!(i64::from(choice % 12) - 3),
         "number" => json!(f64::from(choice % 44) / 4.0 - 3.0),
-        "string" => json!(["a", "ab", "10115", "b1", "", "日本語"][choice as usize % 6]),
+        "string" => json!(["a", "ab", "abc", "10115", "b1", "", "日本語", "é"][choice as usize % 8]),
         "array" => {
             let items = keywords.get("items").filter(|items| items.is_object()).unwrap_or(&Value::Null);
-            (0..choice % 4).map(|_| instance(items, root, choices, depth + 1)).collect()
+            let length = choices.next().unwrap_or(0) % 5;
+            (0..length).map(|_| instance(items, root, choices, depth + 1)).collect()
         }
         _ => {
             let properties = keywords.get("properties").and_then(Value::as_object);
             let declared = properties.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema));
             let required = keywords.get("required").and_then(Value::as_array).into_iter().flatten();
-            let all: BTreeSet<&str> = declared.clone().map(|(name, _)| name).chain(required.filter_map(Value::as_str)).collect();
+            let all: BTreeSet<&str> =
+                declared.clone().map(|(name, _)| name).chain(required.filter_map(Value::as_str)).collect();
             let mut members = Map::new();
-            for name in all {
+            let extra = ["", "id", "qty"].get(choice as usize % 12);
+            for name in all.into_iter().chain(extra.copied()) {
                 if choices.next().unwrap_or(0) < 220 {
                     let schema = properties.and_then(|properties| properties.get(name)).unwrap_or(&Value::Null);
                     members.insert(name.to_owned(), instance(schema, root, choices, depth + 1));
