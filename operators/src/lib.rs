@@ -14,6 +14,7 @@ pub mod correlation;
 pub mod decode;
 pub mod deployments;
 mod epochs;
+pub mod gates;
 pub mod graph;
 pub mod hypotheses;
 pub mod impact;
