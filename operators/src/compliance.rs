@@ -79,8 +79,8 @@ pub struct ComplianceWindows<'s> {
     pub windows: VecCollection<'s, u64, ComplianceWindow>,
     /// What came too late, per dataset and epoch.
     pub late: StreamVec<'s, u64, LateRecords>,
-    /// The watermark, on each worker for its own use, when it has changed. Steps between two inputs may be left out:
-    /// the last value at or before an epoch that is closed is a lower bound there.
+    /// The watermark, on each worker for its own use: at every epoch with progress, and when it has changed. Between two
+    /// inputs, steps may be left out: the last value at or before a closed epoch is a lower bound there.
     pub watermark: StreamVec<'s, u64, UnixMillis>,
     /// What each worker holds, when it has changed.
     pub census: StreamVec<'s, u64, WindowCensus>,
@@ -237,17 +237,18 @@ impl Clerk {
                 break;
             };
             let EpochInput { deltas, progress } = self.pending.remove(&epoch).unwrap_or_default();
+            let reported = !progress.is_empty();
             let watermark = self.watermark.advance(epoch, progress);
             let step = self.windows.step(deltas, watermark);
             self.next = epoch.saturating_add(1);
-            let actions = Actions { step, watermark: self.announce(watermark), census: self.count() };
+            let actions = Actions { step, watermark: self.announce(watermark, reported), census: self.count() };
             send(epoch, actions);
         }
         // Between inputs the watermark may have gone on without moving any window.
         if let Closed::Before(open) = closed
             && let Some(last) = open.checked_sub(1).filter(|&last| last >= self.next)
         {
-            let watermark = self.announce(self.watermark.at(last));
+            let watermark = self.announce(self.watermark.at(last), false);
             if watermark.is_some() {
                 send(last, Actions { step: Step::default(), watermark, census: None });
             }
@@ -255,8 +256,8 @@ impl Clerk {
         }
     }
 
-    fn announce(&mut self, watermark: Option<UnixMillis>) -> Option<UnixMillis> {
-        if watermark == self.announced {
+    fn announce(&mut self, watermark: Option<UnixMillis>, anyway: bool) -> Option<UnixMillis> {
+        if watermark == self.announced && !anyway {
             return None;
         }
         self.announced = watermark;
