@@ -225,13 +225,15 @@ impl Clerk {
 
     /// Acts at every closed epoch that has input or at which the watermark moves a window on.
     fn close(&mut self, closed: Closed, mut send: impl FnMut(u64, Actions)) {
+        let last_reported = self.pending.iter().rfind(|(_, input)| !input.progress.is_empty());
+        let last_reported = last_reported.map_or(0, |(&epoch, _)| epoch).max(self.watermark.last_progress());
         loop {
             let input = self.pending.first_key_value().map(|(&epoch, _)| epoch);
             let deadline = self.windows.next_deadline().and_then(|target| self.watermark.epoch_reaching(target));
             let deadline = deadline
                 .map(|epoch| epoch.max(self.next))
                 // Time ends with the last progress.
-                .filter(|&epoch| closed != Closed::All || epoch <= self.watermark.last_progress());
+                .filter(|&epoch| closed != Closed::All || epoch <= last_reported);
             let Some(epoch) = [input, deadline].into_iter().flatten().min().filter(|&epoch| closed.contains(epoch))
             else {
                 break;
