@@ -1,4 +1,5 @@
 //! Windows and signals against a recomputation from scratch, with any number of workers.
+#![allow(clippy::unwrap_used)]
 
 #[path = "compliance_oracle/oracle.rs"]
 mod oracle;
@@ -79,7 +80,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_number_of_workers_gives_what_a_recomputation_gives(scenario in scenarios()) {

@@ -1,6 +1,6 @@
 //! The same from scratch: one millisecond of epochs after the other, from the definitions alone.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use faultline_contracts::{
     ids::EntityId,
@@ -54,7 +54,7 @@ fn watermarks(scenario: &Scenario) -> BTreeMap<u64, Option<i64>> {
 pub fn expected(scenario: &Scenario) -> Expected {
     let (width, grace) = (scenario.windows.width_ms as i64, scenario.windows.grace_ms as i64);
     let watermarks = watermarks(scenario);
-    let mut counted: BTreeMap<WindowKey, Vec<Judged>> = BTreeMap::new();
+    let mut counted: BTreeMap<WindowKey, (Vec<Judged>, Arc<WindowTally>)> = BTreeMap::new();
     let mut late_now: BTreeMap<(u64, EntityId), Verdicts> = BTreeMap::new();
     let (mut windows, mut state) = (Updates::new(), State::new());
     let mut verdicts: BTreeMap<EntityId, BTreeMap<UnixMillis, JudgedWindow>> = BTreeMap::new();
@@ -68,7 +68,11 @@ pub fn expected(scenario: &Scenario) -> Expected {
                 late_now.entry((epoch, record.dataset_id())).or_default().add(one.verdicts);
             } else {
                 let key = WindowKey { dataset: record.dataset_id(), start };
-                counted.entry(key).or_default().push(record.clone());
+                let (records, tally) = counted.entry(key).or_default();
+                records.push(record.clone());
+                let mut anew = WindowTally::default();
+                records.iter().for_each(|record| record.count_into(&mut anew));
+                *tally = anew.into();
             }
         }
         // Forgotten once out of grace, if final before.
@@ -78,13 +82,11 @@ pub fn expected(scenario: &Scenario) -> Expected {
         });
         let next: State = counted
             .iter()
-            .map(|(key, records)| {
-                let mut tally = WindowTally::default();
-                records.iter().for_each(|record| record.count_into(&mut tally));
+            .map(|(key, (_, tally))| {
                 let end = key.start.plus(width);
                 let ended = now.is_some_and(|now| now >= end.0);
                 let status = if ended { WindowStatus::Final } else { WindowStatus::Provisional };
-                (key.clone(), ComplianceWindow { key: key.clone(), end, status, tally: tally.into() })
+                (key.clone(), ComplianceWindow { key: key.clone(), end, status, tally: Arc::clone(tally) })
             })
             .collect();
         for (key, window) in &state {

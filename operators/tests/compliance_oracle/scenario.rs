@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, mpsc},
+    time::Duration,
 };
 
 use differential_dataflow::input::InputSession;
@@ -187,7 +188,9 @@ impl Scenario {
                 policies.advance_to(tick.epoch);
                 policies.flush();
                 if tick.step {
-                    worker.step_while(|| probe.less_than(&tick.epoch));
+                    while probe.less_than(&tick.epoch) {
+                        worker.step_or_park(Some(Duration::from_millis(1)));
+                    }
                 }
                 for delta in scenario.deltas(tick, index, peers) {
                     deltas.send(delta);
