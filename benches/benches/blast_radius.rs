@@ -14,6 +14,11 @@ use faultline_operators::{
     adjacency::{AdjacencyIndex, Direction},
     blast_radius::{QueryKey, ReachOptions, ReachQuery, standing},
 };
+use timely::{
+    WorkerConfig,
+    communication::{Allocator, allocator::thread::Thread},
+    worker::Worker,
+};
 
 const LAYERS: u64 = 16;
 const SIZES: [u64; 2] = [10_000, 100_000];
@@ -74,38 +79,39 @@ fn edge_change(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("blast_radius/edge_under_100_standing_roots");
     group.sample_size(20);
     for size in SIZES {
-        timely::execute_directly(|worker| {
-            let (mut edges, mut queries) = (InputSession::new(), InputSession::new());
-            let probe = worker.dataflow(|scope| {
-                let (queries, edges) = (queries.to_collection(scope), edges.to_collection(scope));
-                standing(queries, edges, ReachOptions::default()).rows.probe().0
-            });
-            dag(size).into_iter().for_each(|edge| edges.insert(edge));
-            let (width, mut random) = (size / LAYERS, Random(13));
-            for key in 0..STANDING {
-                let root = node(9, random.below(width));
-                let (key, direction) = (QueryKey(key), Direction::Downstream);
-                queries.insert(ReachQuery { key, root, direction, max_hops: u32::MAX });
-            }
-            let mut epoch = 0;
-            let mut close = |edges: &mut InputSession<u64, FlowEdge, isize>| {
-                epoch += 1;
-                edges.advance_to(epoch);
-                edges.flush();
-                queries.advance_to(epoch);
-                queries.flush();
-                worker.step_while(|| probe.less_than(&epoch));
-            };
-            close(&mut edges);
-            group.bench_function(BenchmarkId::from_parameter(format!("{size}_nodes_insert_and_delete")), |bencher| {
-                bencher.iter(|| {
-                    let (from, to) = (node(11, random.below(width)), node(12, random.below(width)));
-                    let edge = FlowEdge { from, to, kind: FlowKind::Writes, since: UnixMillis(0) };
-                    edges.insert(edge.clone());
-                    close(&mut edges);
-                    edges.remove(edge);
-                    close(&mut edges);
-                });
+        // As `timely::execute_directly` does, which a `Criterion` cannot enter: it is not `Send`.
+        let mut worker = Worker::new(WorkerConfig::default(), Allocator::Thread(Thread::default()), None);
+        let (mut edges, mut queries) = (InputSession::new(), InputSession::new());
+        let probe = worker.dataflow(|scope| {
+            let (queries, edges) = (queries.to_collection(scope), edges.to_collection(scope));
+            standing(queries, edges, ReachOptions::default()).rows.probe().0
+        });
+        dag(size).into_iter().for_each(|edge| edges.insert(edge));
+        let (width, mut random) = (size / LAYERS, Random(13));
+        let roots: Vec<_> = (0..STANDING).map(|_| node(9, random.below(width))).collect();
+        for (key, root) in (0..).map(QueryKey).zip(&roots) {
+            let (root, direction) = (root.clone(), Direction::Downstream);
+            queries.insert(ReachQuery { key, root, direction, max_hops: u32::MAX });
+        }
+        let mut epoch = 0;
+        let mut close = |edges: &mut InputSession<u64, FlowEdge, isize>| {
+            epoch += 1;
+            edges.advance_to(epoch);
+            edges.flush();
+            queries.advance_to(epoch);
+            queries.flush();
+            worker.step_while(|| probe.less_than(&epoch));
+        };
+        close(&mut edges);
+        group.bench_function(BenchmarkId::from_parameter(format!("{size}_nodes_insert_and_delete")), |bencher| {
+            bencher.iter(|| {
+                let from = roots[random.below(STANDING) as usize].clone();
+                let to = node(10, random.below(width));
+                let edge = FlowEdge { from, to, kind: FlowKind::Writes, since: UnixMillis(0) };
+                edges.insert(edge.clone());
+                close(&mut edges);
+                edges.remove(edge);
+                close(&mut edges);
             });
         });
     }

@@ -146,7 +146,7 @@ fn events() -> impl Strategy<Value = LineageEvent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn the_result_is_a_function_of_the_set_of_events(

@@ -232,7 +232,7 @@ fn histories() -> impl Strategy<Value = Vec<Vec<(Input, isize)>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn standing_is_the_assessment(epochs in histories(), budget in prop_oneof![Just(100_usize), 0..8_usize]) {

@@ -85,7 +85,7 @@ pub fn toggled<T: Ord + Clone>(epochs: Vec<Vec<T>>) -> Vec<Vec<(T, isize)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn standing_is_the_search(epochs in histories(), budget in prop_oneof![Just(100_usize), 0..6_usize]) {
