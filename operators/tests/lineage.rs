@@ -1,4 +1,5 @@
 //! Lineage, blast radius and impact against oracles that compute from scratch, over random histories.
+#![allow(clippy::unwrap_used)]
 
 #[path = "lineage/fold.rs"]
 mod fold;

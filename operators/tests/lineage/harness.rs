@@ -59,7 +59,7 @@ where
         .collect()
 }
 
-/// An edge, by the shape of its ends' names.
+/// An edge of 1970.
 pub fn edge(from: &str, to: &str, kind: FlowKind) -> FlowEdge {
     FlowEdge { from: EntityId::from(from), to: EntityId::from(to), kind, since: UnixMillis(0) }
 }

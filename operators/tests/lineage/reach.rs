@@ -62,13 +62,11 @@ fn searched(epochs: &[Vec<(Input, isize)>], budget: usize) -> Vec<Contents<Outpu
 fn histories() -> impl Strategy<Value = Vec<Vec<(Input, isize)>>> {
     let link = (0..9_u8, 0..9_u8, prop_oneof![Just(FlowKind::Feeds), Just(FlowKind::Writes)])
         .prop_map(|(from, to, kind)| Input::Edge(edge(&format!("n{from}"), &format!("n{to}"), kind)));
-    let query = (0..4_u64, 0..9_u8, any::<bool>(), prop_oneof![Just(u32::MAX), 0..4_u32]).prop_map(
-        |(_, root, down, max_hops)| {
-            let direction = if down { Direction::Downstream } else { Direction::Upstream };
-            let key = QueryKey(u64::from(root) << 40 | u64::from(down) << 32 | u64::from(max_hops));
-            Input::Query(ReachQuery { key, root: format!("n{root}").into(), direction, max_hops })
-        },
-    );
+    let query = (0..9_u8, any::<bool>(), prop_oneof![Just(u32::MAX), 0..4_u32]).prop_map(|(root, down, max_hops)| {
+        let direction = if down { Direction::Downstream } else { Direction::Upstream };
+        let key = QueryKey(u64::from(root) << 40 | u64::from(down) << 32 | u64::from(max_hops));
+        Input::Query(ReachQuery { key, root: format!("n{root}").into(), direction, max_hops })
+    });
     let epoch = prop::collection::vec(prop_oneof![4 => link, 1 => query], 0..16);
     prop::collection::vec(epoch, 1..6).prop_map(toggled)
 }
