@@ -105,9 +105,10 @@ pub fn standing<'s>(
     options: ReachOptions,
 ) -> StandingReach<'s> {
     let ReachOptions { budget } = options;
-    let askers =
-        queries.map(|ReachQuery { key, root, direction, max_hops }| (Search { root, direction, max_hops }, key));
-    let askers = askers.arrange_by_key_named("Askers");
+    let askers = queries
+        .map(|ReachQuery { key, root, direction, max_hops }| (Search { root, direction, max_hops }, key))
+        .distinct()
+        .arrange_by_key_named("Askers");
     let searches = askers.clone().as_collection(|search, _| search.clone()).distinct();
     let levels = reach(searches, edges).map(|((search, node), (hops, via))| ((search, hops), (node, via)));
 
