@@ -94,15 +94,15 @@ pub(super) enum NumberTest {
 
 #[derive(Debug)]
 pub(super) enum ArrayTest {
-    MinItems(u64),
-    MaxItems(u64),
-    UniqueItems,
+    AtLeast(u64),
+    AtMost(u64),
+    AllDifferent,
 }
 
 #[derive(Debug)]
 pub(super) enum SizeTest {
-    MinProperties(u64),
-    MaxProperties(u64),
+    AtLeast(u64),
+    AtMost(u64),
 }
 
 /// A part that the `jsonschema` crate judges; its codes are put together when it fails.
