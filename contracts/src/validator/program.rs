@@ -1,5 +1,7 @@
 //! The compiled form: for each place in a document, the tests of both gates, sorted by the type they are about.
 
+use std::{cmp::Ordering, sync::Arc};
+
 use regex::Regex;
 
 use super::{
@@ -9,7 +11,6 @@ use super::{
     rule::{JsonTypes, Subschema},
 };
 use crate::{evidence::Gate, reason::ReasonCode};
-use std::{cmp::Ordering, sync::Arc};
 
 /// Which of the two gates are asked: schema, contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
