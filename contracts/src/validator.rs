@@ -2,7 +2,9 @@
 //!
 //! Both are reduced to a [`rule::ValueRule`] before. The compiler lays the two trees over one another, so that each
 //! value of a record is visited once for both gates, and builds all reason codes then: judging a record that passes
-//! allocates and formats nothing, and one that fails clones codes.
+//! allocates and formats nothing, and one that fails clones codes. Exceptions are checks that have to see a whole
+//! container (`uniqueItems`, `minProperties`, `maxProperties` on suspicion) and the parts of a schema that are left to
+//! the `jsonschema` crate, for which the value is copied.
 
 mod compile;
 mod decimal;

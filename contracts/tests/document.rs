@@ -1,5 +1,7 @@
 //! Documents as hostile producers send them.
 
+#![allow(clippy::unwrap_used)]
+
 use faultline_contracts::document::{Content, Limits, ParseError, Parser};
 use proptest::prelude::*;
 

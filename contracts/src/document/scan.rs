@@ -9,7 +9,7 @@ use super::{
 ///
 /// # Errors
 /// [`ParseError::Unparseable`] and [`ParseError::TooDeep`].
-pub(super) fn scan(text: &str, max_depth: usize, tape: &mut Tape, open: &mut Vec<u32>) -> Result<(), ParseError> {
+pub(super) fn scan(text: &str, max_depth: usize, tape: &mut Tape, open: &mut Vec<Open>) -> Result<(), ParseError> {
     tape.nodes.clear();
     tape.unescaped.clear();
     open.clear();
@@ -32,13 +32,21 @@ pub(super) enum Fault {
     TooDeep,
 }
 
+/// A container whose end has not been read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    index: u32,
+    count: u32,
+    is_object: bool,
+}
+
 struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
     max_depth: usize,
     tape: &'a mut Tape,
-    open: &'a mut Vec<u32>,
+    open: &'a mut Vec<Open>,
 }
 
 impl Scanner<'_> {
@@ -60,8 +68,7 @@ impl Scanner<'_> {
                     };
                 };
                 self.skip_space();
-                let is_object = matches!(self.tape.node(container), Node::Object { .. });
-                match (self.peek(), is_object) {
+                match (self.peek(), container.is_object) {
                     (Some(b','), false) => {
                         self.at += 1;
                         self.skip_space();
@@ -86,11 +93,8 @@ impl Scanner<'_> {
 
     /// Reads a value, or the start of a container up to its first value: then true.
     fn value(&mut self) -> Result<bool, Fault> {
-        if let Some(&container) = self.open.last() {
-            match self.tape.nodes.get_mut(container as usize) {
-                Some(Node::Array { count, .. } | Node::Object { count, .. }) => *count += 1,
-                _ => {}
-            }
+        if let Some(container) = self.open.last_mut() {
+            container.count += 1;
         }
         match self.peek() {
             Some(b'"') => {
@@ -98,7 +102,7 @@ impl Scanner<'_> {
                 self.tape.nodes.push(node);
             }
             Some(b'{') => {
-                self.enter(Node::Object { count: 0, end: 0 })?;
+                self.enter(true)?;
                 if self.peek() != Some(b'}') {
                     self.name()?;
                     return Ok(true);
@@ -107,7 +111,7 @@ impl Scanner<'_> {
                 self.close();
             }
             Some(b'[') => {
-                self.enter(Node::Array { count: 0, end: 0 })?;
+                self.enter(false)?;
                 if self.peek() != Some(b']') {
                     return Ok(true);
                 }
@@ -124,24 +128,24 @@ impl Scanner<'_> {
     }
 
     /// Opens a container and goes to the first thing in it.
-    fn enter(&mut self, node: Node) -> Result<(), Fault> {
+    fn enter(&mut self, is_object: bool) -> Result<(), Fault> {
         if self.open.len() == self.max_depth {
             return Err(Fault::TooDeep);
         }
-        self.open.push(self.tape.nodes.len() as u32);
-        self.tape.nodes.push(node);
+        self.open.push(Open { index: self.tape.nodes.len() as u32, count: 0, is_object });
+        self.tape.nodes.push(Node::Null);
         self.at += 1;
         self.skip_space();
         Ok(())
     }
 
+    /// Puts the container that ends here in its place.
     fn close(&mut self) {
-        let behind = self.tape.nodes.len() as u32;
-        if let Some(container) = self.open.pop()
-            && let Some(Node::Array { end, .. } | Node::Object { end, .. }) =
-                self.tape.nodes.get_mut(container as usize)
+        let end = self.tape.nodes.len() as u32;
+        if let Some(Open { index, count, is_object }) = self.open.pop()
+            && let Some(node) = self.tape.nodes.get_mut(index as usize)
         {
-            *end = behind;
+            *node = if is_object { Node::Object { count, end } } else { Node::Array { count, end } };
         }
     }
 

@@ -96,20 +96,23 @@ impl<'s> Translator<'s> {
                     rest.insert(keyword.to_owned(), value.clone());
                 }
             }
-            if let Some(Value::Array(parts)) = keywords.get("allOf") {
-                self.lay_over("allOf", parts.iter().collect(), path, depth, &mut rule, &mut rest, &keywords["allOf"]);
+            if let Some(all @ Value::Array(parts)) = keywords.get("allOf") {
+                match self.lay_over(&rule, parts, path, depth) {
+                    Some(laid) => rule = laid,
+                    None => _ = rest.insert("allOf".to_owned(), all.clone()),
+                }
             }
         }
         if let Some(target @ Value::String(reference)) = keywords.get("$ref") {
-            match self.follow(reference) {
-                Some(found) => {
-                    self.references.push(reference);
-                    self.lay_over("$ref", vec![found], path, depth, &mut rule, &mut rest, target);
-                    self.references.pop();
-                }
-                None => {
-                    rest.insert("$ref".to_owned(), target.clone());
-                }
+            let laid = self.follow(reference).and_then(|found| {
+                self.references.push(reference);
+                let laid = self.lay_over(&rule, std::slice::from_ref(found), path, depth);
+                self.references.pop();
+                laid
+            });
+            match laid {
+                Some(laid) => rule = laid,
+                None => _ = rest.insert("$ref".to_owned(), target.clone()),
             }
         }
         if !rest.is_empty() {
@@ -147,30 +150,16 @@ impl<'s> Translator<'s> {
         self.root.pointer(reference.strip_prefix('#')?)
     }
 
-    /// Lays the rules of `parts` over `rule`, or leaves the keyword that they are of.
-    #[allow(clippy::too_many_arguments)]
-    fn lay_over(
-        &mut self,
-        keyword: &str,
-        parts: Vec<&'s Value>,
-        path: &str,
-        depth: usize,
-        rule: &mut ValueRule,
-        rest: &mut Map<String, Value>,
-        value: &Value,
-    ) {
+    /// Lays the rules of `parts` over `rule`; `None` where no one rule says as much.
+    fn lay_over(&mut self, rule: &ValueRule, parts: &'s [Value], path: &str, depth: usize) -> Option<ValueRule> {
         let reported = self.unsupported.len();
-        let laid = parts.into_iter().try_fold(rule.clone(), |below, part| {
-            let above = self.rule(part, path, depth + 1);
-            overlay(&below, &above)
-        });
-        match laid {
-            Some(laid) => *rule = laid,
-            None => {
-                self.unsupported.truncate(reported);
-                rest.insert(keyword.to_owned(), value.clone());
-            }
+        let laid =
+            parts.iter().try_fold(rule.clone(), |below, part| overlay(&below, &self.rule(part, path, depth + 1)));
+        if laid.is_none() {
+            // Whoever judges the parts instead reports for itself.
+            self.unsupported.truncate(reported);
         }
+        laid
     }
 
     /// The keywords that say something about the value itself.

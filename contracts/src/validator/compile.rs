@@ -133,7 +133,6 @@ impl Compiler {
             Check::Before(format, text) => return time("exclusiveMaximum", format, text, [Less; 2]),
             _ => {}
         }
-        let string = |compiler: &mut Self, code, test| compiler.test(index, code, test);
         match check {
             Check::OneOf(values) => {
                 tests.literals.push(self.test(index, ReasonCode::enum_violation(at), Literals::new(values, true)));
@@ -143,31 +142,31 @@ impl Compiler {
             }
             Check::Pattern(pattern) => {
                 let test = StringTest::Pattern(pattern.clone());
-                tests.strings.push(string(self, ReasonCode::pattern_mismatch(at), test));
+                tests.strings.push(self.test(index, ReasonCode::pattern_mismatch(at), test));
             }
             Check::Format(format) => self.format(index, format, at, tests)?,
             Check::MinLength(least) => {
-                tests.strings.push(string(self, ReasonCode::length_violation(at), StringTest::MinLength(*least)));
+                tests.strings.push(self.test(index, ReasonCode::length_violation(at), StringTest::MinLength(*least)));
             }
             Check::MaxLength(most) => {
-                tests.strings.push(string(self, ReasonCode::length_violation(at), StringTest::MaxLength(*most)));
+                tests.strings.push(self.test(index, ReasonCode::length_violation(at), StringTest::MaxLength(*most)));
             }
             Check::MinItems(least) => {
-                tests.arrays.push(self.test(index, ReasonCode::items_violation(at), ArrayTest::MinItems(*least)));
+                tests.arrays.push(self.test(index, ReasonCode::items_violation(at), ArrayTest::AtLeast(*least)));
             }
             Check::MaxItems(most) => {
-                tests.arrays.push(self.test(index, ReasonCode::items_violation(at), ArrayTest::MaxItems(*most)));
+                tests.arrays.push(self.test(index, ReasonCode::items_violation(at), ArrayTest::AtMost(*most)));
             }
             Check::UniqueItems => {
-                tests.arrays.push(self.test(index, ReasonCode::items_violation(at), ArrayTest::UniqueItems));
+                tests.arrays.push(self.test(index, ReasonCode::items_violation(at), ArrayTest::AllDifferent));
             }
             Check::MinProperties(least) => {
                 let code = ReasonCode::schema_violation("minProperties", at);
-                tests.sizes.push(self.test(index, code, SizeTest::MinProperties(*least)));
+                tests.sizes.push(self.test(index, code, SizeTest::AtLeast(*least)));
             }
             Check::MaxProperties(most) => {
                 let code = ReasonCode::schema_violation("maxProperties", at);
-                tests.sizes.push(self.test(index, code, SizeTest::MaxProperties(*most)));
+                tests.sizes.push(self.test(index, code, SizeTest::AtMost(*most)));
             }
             Check::JsonSchema(schema) => tests.subschemas.push(SubschemaTest {
                 side: Sides::of(index),

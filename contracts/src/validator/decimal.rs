@@ -77,7 +77,7 @@ impl<'a> Decimal<'a> {
         let Ok(shift) = u64::try_from(shift) else { return Some(false) };
         let divisor = u128::from(divisor);
         let remainder = self.iter().fold(0, |rest, digit| (rest * 10 + u128::from(digit - b'0')) % divisor);
-        Some(remainder * power_of_ten(shift, divisor) % divisor == 0)
+        Some((remainder * power_of_ten(shift, divisor)).is_multiple_of(divisor))
     }
 }
 

@@ -13,6 +13,10 @@ use crate::{document::Element, reason::ReasonCode};
 /// Most errors that are read of one subschema: each may come from another item of a long array.
 const MAX_ERRORS: usize = 256;
 
+/// Most steps of a path below the place of a subschema. A recursive schema would else let records make up paths, one
+/// for each way down a tree.
+const MAX_STEPS: usize = 16;
+
 /// Adds what `value` breaks. This is the only place where judging formats text: once a record has failed.
 pub(super) fn judge(tests: &[SubschemaTest], value: Element<'_>, sides: Sides, findings: &mut Findings) {
     if !tests.iter().any(|test| test.side.meet(sides)) {
@@ -36,6 +40,16 @@ fn report(error: &ValidationError<'_>, test: &SubschemaTest, findings: &mut Find
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             unexpected.iter().for_each(|name| findings.add_detail(name));
+            ReasonCode::undeclared_field()
+        }
+        // How an object without any declared property is told of one.
+        ValidationErrorKind::FalseSchema if error.schema_path().as_str().ends_with("/additionalProperties") => {
+            ReasonCode::undeclared_field()
+        }
+        // Listed also for names that are there, where `additionalProperties: false` forbids what `required` asks for.
+        ValidationErrorKind::Required { property }
+            if property.as_str().is_some_and(|name| error.instance().get(name).is_some()) =>
+        {
             ReasonCode::undeclared_field()
         }
         ValidationErrorKind::Required { property } => {
@@ -65,9 +79,11 @@ fn report(error: &ValidationError<'_>, test: &SubschemaTest, findings: &mut Find
 /// records cannot add to the number of codes.
 fn path(error: &ValidationError<'_>, test: &SubschemaTest) -> String {
     let Subschema { names, .. } = &*test.schema;
-    error.instance_path().segments().fold(test.path.to_string(), |path, segment| match segment {
+    let mut segments = error.instance_path().segments();
+    let path = segments.by_ref().take(MAX_STEPS).fold(test.path.to_string(), |path, segment| match segment {
         LocationSegment::Index(_) => path + "[]",
         LocationSegment::Property(name) if names.contains(&*name) => field_path(&path, &name),
         LocationSegment::Property(_) => field_path(&path, "*"),
-    })
+    });
+    if segments.next().is_some() { field_path(&path, "*") } else { path }
 }

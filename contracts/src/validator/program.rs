@@ -1,5 +1,7 @@
 //! The compiled form: for each place in a document, the tests of both gates, sorted by the type they are about.
 
+use std::{cmp::Ordering, sync::Arc};
+
 use regex::Regex;
 
 use super::{
@@ -9,7 +11,6 @@ use super::{
     rule::{JsonTypes, Subschema},
 };
 use crate::{evidence::Gate, reason::ReasonCode};
-use std::{cmp::Ordering, sync::Arc};
 
 /// Which of the two gates are asked: schema, contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,15 +95,15 @@ pub(super) enum NumberTest {
 
 #[derive(Debug)]
 pub(super) enum ArrayTest {
-    MinItems(u64),
-    MaxItems(u64),
-    UniqueItems,
+    AtLeast(u64),
+    AtMost(u64),
+    AllDifferent,
 }
 
 #[derive(Debug)]
 pub(super) enum SizeTest {
-    MinProperties(u64),
-    MaxProperties(u64),
+    AtLeast(u64),
+    AtMost(u64),
 }
 
 /// A part that the `jsonschema` crate judges; its codes are put together when it fails.

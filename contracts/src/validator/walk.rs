@@ -166,15 +166,15 @@ fn string_holds(test: &StringTest, text: &str) -> bool {
 
 fn array_holds(test: &ArrayTest, array: Array<'_>) -> bool {
     match test {
-        ArrayTest::MinItems(least) => array.len() as u64 >= *least,
-        ArrayTest::MaxItems(most) => array.len() as u64 <= *most,
-        ArrayTest::UniqueItems => equal::all_different(array),
+        ArrayTest::AtLeast(least) => array.len() as u64 >= *least,
+        ArrayTest::AtMost(most) => array.len() as u64 <= *most,
+        ArrayTest::AllDifferent => equal::all_different(array),
     }
 }
 
 fn size_holds(test: &SizeTest, object: Object<'_>) -> bool {
     match test {
-        SizeTest::MinProperties(least) => object.len() as u64 >= *least,
-        SizeTest::MaxProperties(most) => object.written_len() as u64 <= *most || object.len() as u64 <= *most,
+        SizeTest::AtLeast(least) => object.len() as u64 >= *least,
+        SizeTest::AtMost(most) => object.written_len() as u64 <= *most || object.len() as u64 <= *most,
     }
 }
