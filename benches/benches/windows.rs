@@ -18,7 +18,7 @@ use faultline_operators::{
 use timely::{
     WorkerConfig,
     communication::{Allocator, allocator::thread::Thread},
-    dataflow::operators::{Input, Probe},
+    dataflow::operators::Input,
     worker::Worker,
 };
 
