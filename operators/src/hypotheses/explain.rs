@@ -78,7 +78,6 @@ fn merged(found: Vec<Hypothesis>) -> Vec<Hypothesis> {
 fn by_upstream(case: &Case<'_>) -> Vec<Hypothesis> {
     let mut upstream = case.upstream.clone();
     upstream.sort_by_key(|up| (up.first_failure, Reverse(up.path.len()), up.incident));
-    upstream.dedup_by(|later, earlier| later.dataset == earlier.dataset);
     let signal = signal_vertex(&case.breach.dataset, case.breach.kind);
     let mut bound = Score(u16::MAX);
     let hypothesis = |up: &super::facts::UpstreamBreach| {

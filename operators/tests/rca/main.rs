@@ -1,4 +1,5 @@
 //! From retained facts to explained incidents: operators against from-scratch oracles, and scenarios.
+#![allow(clippy::unwrap_used)]
 
 mod correlation;
 mod dataflow;
