@@ -142,11 +142,17 @@ pub fn standing<'s>(
     StandingReach { rows, truncated }
 }
 
+/// A node of a search.
+type SearchNode = (Search, EntityId);
+
+/// How near a node is to its search's root: hops, and the node before it.
+type Nearest = (u32, EntityId);
+
 /// The least (hops, via) of each node that a search reaches, without its root.
 fn reach<'s>(
     searches: VecCollection<'s, u64, Search>,
     edges: VecCollection<'s, u64, FlowEdge>,
-) -> VecCollection<'s, u64, ((Search, EntityId), (u32, EntityId))> {
+) -> VecCollection<'s, u64, (SearchNode, Nearest)> {
     let links = edges.flat_map(|FlowEdge { from, to, .. }| {
         [((Direction::Downstream, from.clone()), to.clone()), ((Direction::Upstream, to), from)]
     });
