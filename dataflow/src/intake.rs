@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 use faultline_contracts::{
     catalog::DatasetEntry,
     deployment::Deployment,
-    evidence::{Evidence, FailureSample, GateResult, RangeEvidence},
+    evidence::{FailureSample, GateResult, RangeEvidence},
     ids::EvidenceId,
     lineage::LineageEvent,
     reason::Signature,
@@ -289,23 +289,8 @@ impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
         if of_its_own {
             self.json.clear();
             let own_time = record.timestamp.unwrap_or(event_time);
-            Evidence {
-                id,
-                timestamp: self.now.unwrap_or(own_time),
-                dataset: judgement.dataset.map(|dataset| &dataset.urn),
-                producer: &judgement.producer,
-                result: judgement.result,
-                failed_gates: judgement.failed_gates,
-                reason_codes: judgement.reason_codes,
-                source: at,
-                trace_id: judgement.trace_id,
-                dag_run_id: judgement.dag_run_id,
-                event_time: own_time,
-                schema: judgement.dataset.and_then(|dataset| dataset.schema.as_deref()),
-                contract: judgement.dataset.and_then(|dataset| dataset.contract.as_deref()),
-                details: judgement.details,
-            }
-            .write_json(&mut self.json);
+            let made = self.now.unwrap_or(own_time);
+            judgement.evidence(id, at, own_time, made).write_json(&mut self.json);
             let key = judgement.dataset.map(|dataset| dataset.urn.as_str());
             self.evidence.write(self.epoch, key, id, &self.json);
         }

@@ -181,7 +181,8 @@ pub fn build<'scope>(
 
     // Records → windows → signals → breaches.
     let windows = compliance_windows(deltas.to_stream(scope), progress_rows.clone(), &config.window_options());
-    let signals = signals(windows.windows.clone(), policy_rows.clone(), &config.signal_options());
+    let signals =
+        signals(windows.windows.clone(), policy_rows.clone(), windows.watermark.clone(), &config.signal_options());
     let breaches = signals.breaches;
 
     // What changed, what ran, what flows where.

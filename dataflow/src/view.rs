@@ -238,9 +238,9 @@ impl SharedView {
     }
 
     /// Applies an epoch's changes and tells watchers.
-    pub fn publish(&self, epoch: EpochChanges) {
+    pub fn publish(&self, epoch: impl Into<Arc<EpochChanges>>) {
+        let epoch = epoch.into();
         let closed = epoch.epoch;
-        let epoch = Arc::new(epoch);
         self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner).apply(&epoch);
         // No watcher is no error.
         let _ = self.changes.send(epoch);

@@ -32,6 +32,12 @@ impl QueryKey {
         Self(incident.0)
     }
 
+    /// The incident, where the question is what its dataset reaches.
+    #[must_use]
+    pub fn incident(self) -> Option<IncidentId> {
+        (self.0 >> 63 == 0).then_some(IncidentId(self.0))
+    }
+
     /// The key of a search that somebody watches; equal searches have equal keys.
     #[must_use]
     pub fn of_search(root: &EntityId, direction: Direction, max_hops: u32) -> Self {

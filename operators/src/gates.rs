@@ -12,10 +12,12 @@ use std::{borrow::Cow, sync::Arc};
 use faultline_contracts::{
     catalog::{Catalog, DatasetEntry, GateState},
     document::{Limits, ParseError, Parser},
-    evidence::{Confidence, Gate, GateResult, GateSet, ProducerIdentity},
+    evidence::{Confidence, Evidence, Gate, GateResult, GateSet, ProducerIdentity},
+    ids::EvidenceId,
     policy::Rollout,
     reason::ReasonCode,
-    record::RawRecord,
+    record::{RawRecord, RecordCoordinates},
+    time::UnixMillis,
     trace::TraceId,
     validator::Findings,
 };
@@ -47,11 +49,46 @@ pub struct Judgement<'a> {
     pub dag_run_id: Option<&'a str>,
 }
 
+impl<'a> Judgement<'a> {
+    /// The evidence of this judgement: about the record at `source`, made at `timestamp`.
+    #[must_use]
+    pub fn evidence(
+        &'a self,
+        id: EvidenceId,
+        source: RecordCoordinates<'a>,
+        event_time: UnixMillis,
+        timestamp: UnixMillis,
+    ) -> Evidence<'a> {
+        Evidence {
+            id,
+            timestamp,
+            dataset: self.dataset.map(|dataset| &dataset.urn),
+            producer: &self.producer,
+            result: self.result,
+            failed_gates: self.failed_gates,
+            reason_codes: self.reason_codes,
+            source,
+            trace_id: self.trace_id,
+            dag_run_id: self.dag_run_id,
+            event_time,
+            schema: self.dataset.and_then(|dataset| dataset.schema.as_deref()),
+            contract: self.dataset.and_then(|dataset| dataset.contract.as_deref()),
+            details: self.details,
+        }
+    }
+}
+
 /// The gates of one worker under one catalog, with the buffers that they reuse from record to record.
 #[derive(Debug)]
 pub struct Gates {
     catalog: Arc<Catalog>,
     topics: FxHashMap<Box<str>, Option<Arc<DatasetEntry>>>,
+    bench: Bench,
+}
+
+/// What records are judged with, used again for each.
+#[derive(Debug)]
+struct Bench {
     parser: Parser,
     findings: Findings,
     codes: Codes,
@@ -74,14 +111,16 @@ impl Gates {
         Self {
             catalog,
             topics: FxHashMap::default(),
-            parser: Parser::new(limits),
-            findings: Findings::new(max_reasons),
-            codes: Codes {
-                unresolved_topic: ReasonCode::unresolved_topic(),
-                unknown_producer: ReasonCode::unknown_producer(),
-                unparseable: ReasonCode::unparseable(),
-                too_large: ReasonCode::too_large(),
-                too_deep: ReasonCode::too_deep(),
+            bench: Bench {
+                parser: Parser::new(limits),
+                findings: Findings::new(max_reasons),
+                codes: Codes {
+                    unresolved_topic: ReasonCode::unresolved_topic(),
+                    unknown_producer: ReasonCode::unknown_producer(),
+                    unparseable: ReasonCode::unparseable(),
+                    too_large: ReasonCode::too_large(),
+                    too_deep: ReasonCode::too_deep(),
+                },
             },
         }
     }
@@ -94,12 +133,27 @@ impl Gates {
 
     /// Judges one record.
     pub fn judge<'a>(&'a mut self, record: &RawRecord<'a>) -> Judgement<'a> {
-        let Self { catalog, topics, parser, findings, codes } = self;
-        let catalog: &'a Catalog = catalog;
+        let Self { catalog, topics, bench } = self;
+        let dataset = resolve(catalog, topics, record.at.topic);
+        bench.judge(catalog, dataset, record)
+    }
+
+    /// Judges one record as the dataset's, whatever its topic.
+    pub fn judge_as<'a>(&'a mut self, dataset: &'a Arc<DatasetEntry>, record: &RawRecord<'a>) -> Judgement<'a> {
+        self.bench.judge(&self.catalog, Some(dataset), record)
+    }
+}
+
+impl Bench {
+    fn judge<'a>(
+        &'a mut self,
+        catalog: &'a Catalog,
+        dataset: Option<&'a Arc<DatasetEntry>>,
+        record: &RawRecord<'a>,
+    ) -> Judgement<'a> {
+        let Self { parser, findings, codes } = self;
         let mut undecided = false;
         findings.clear();
-
-        let dataset = resolve(catalog, topics, record.at.topic);
         if dataset.is_none() {
             findings.add(Gate::Resolution, codes.unresolved_topic.clone());
         }
