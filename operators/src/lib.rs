@@ -10,5 +10,6 @@
 pub mod adjacency;
 pub mod blast_radius;
 pub mod decode;
+pub mod gates;
 pub mod impact;
 pub mod lineage;

@@ -53,7 +53,11 @@ impl Scanner<'_> {
             loop {
                 let Some(&container) = self.open.last() else {
                     self.skip_space();
-                    return if self.at == self.bytes.len() { Ok(()) } else { Err(Fault::Syntax("the document is over")) };
+                    return if self.at == self.bytes.len() {
+                        Ok(())
+                    } else {
+                        Err(Fault::Syntax("the document is over"))
+                    };
                 };
                 self.skip_space();
                 let is_object = matches!(self.tape.node(container), Node::Object { .. });

@@ -73,7 +73,11 @@ impl Compiler {
             }
             for check in &rule.checks {
                 if let Err((keyword, reason)) = self.check(index, check, path, &mut tests) {
-                    self.unsupported.push(Unsupported { path: shown(path).to_owned(), keyword: keyword.into(), reason });
+                    self.unsupported.push(Unsupported {
+                        path: shown(path).to_owned(),
+                        keyword: keyword.into(),
+                        reason,
+                    });
                 }
             }
         }

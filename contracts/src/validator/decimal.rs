@@ -67,9 +67,8 @@ impl<'a> Decimal<'a> {
         if self.is_zero() {
             return Some(true);
         }
-        let divisor = step.iter().try_fold(0_u64, |sum, digit| {
-            sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-        })?;
+        let divisor =
+            step.iter().try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))?;
         if divisor == 0 {
             return None;
         }
@@ -215,7 +214,15 @@ mod tests {
 
     #[test]
     fn integers() {
-        for (text, integer) in [("5.0", true), ("5", true), ("5.1", false), ("0.0", true), ("1e999", true), ("1e-1", false), ("10e-1", true)] {
+        for (text, integer) in [
+            ("5.0", true),
+            ("5", true),
+            ("5.1", false),
+            ("0.0", true),
+            ("1e999", true),
+            ("1e-1", false),
+            ("10e-1", true),
+        ] {
             assert_eq!(decimal(text).is_integer(), integer, "{text}");
         }
     }

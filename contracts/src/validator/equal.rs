@@ -100,9 +100,9 @@ pub(super) fn all_different(array: Array<'_>) -> bool {
         })
         .collect();
     hashed.sort_unstable_by_key(|(hash, item)| (*hash, item.index()));
-    hashed.chunk_by(|a, b| a.0 == b.0).all(|alike| {
-        alike.iter().enumerate().all(|(place, a)| alike[place + 1..].iter().all(|b| !equals(a.1, b.1)))
-    })
+    hashed
+        .chunk_by(|a, b| a.0 == b.0)
+        .all(|alike| alike.iter().enumerate().all(|(place, a)| alike[place + 1..].iter().all(|b| !equals(a.1, b.1))))
 }
 
 /// Values that are equal have the same hash.

@@ -64,11 +64,20 @@ impl Findings {
     /// Takes note that `gate` failed because of `code`.
     pub fn add(&mut self, gate: Gate, code: ReasonCode) {
         self.failed.insert(gate);
+        let mut gates = GateSet::default();
+        gates.insert(gate);
+        self.put(gates, code);
+    }
+
+    /// Takes note that a gate could not decide because of `code`: no gate failed by it.
+    pub fn add_undecided(&mut self, code: ReasonCode) {
+        self.put(GateSet::default(), code);
+    }
+
+    fn put(&mut self, gates: GateSet, code: ReasonCode) {
         match self.codes.binary_search(&code) {
-            Ok(place) => self.gates[place].insert(gate),
+            Ok(place) => gates.iter().for_each(|gate| self.gates[place].insert(gate)),
             Err(place) => {
-                let mut gates = GateSet::default();
-                gates.insert(gate);
                 self.codes.insert(place, code);
                 self.gates.insert(place, gates);
                 if self.codes.len() > self.max_reasons {
@@ -93,7 +102,7 @@ impl Findings {
     /// Whether no gate failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.codes.is_empty()
+        self.failed.is_empty()
     }
 
     /// All codes, sorted and without duplicates.

@@ -69,16 +69,26 @@ pub(super) enum StringTest {
     MinLength(u64),
     MaxLength(u64),
     /// The time must compare to the bound in one of these ways.
-    Time { format: StringFormat, bound: i128, allowed: [Ordering; 2] },
+    Time {
+        format: StringFormat,
+        bound: i128,
+        allowed: [Ordering; 2],
+    },
 }
 
 #[derive(Debug)]
 pub(super) enum NumberTest {
     /// The number must compare to the bound in one of these ways.
-    Order { bound: Bound, allowed: [Ordering; 2] },
+    Order {
+        bound: Bound,
+        allowed: [Ordering; 2],
+    },
     MultipleOf(Bound),
     /// An integer from `low` to `high`.
-    Integer { low: Bound, high: Bound },
+    Integer {
+        low: Bound,
+        high: Bound,
+    },
     Float32,
 }
 
@@ -131,9 +141,8 @@ impl ObjectTests {
     pub(super) fn new(mut fields: Vec<FieldTests>, closed: Vec<Test<()>>) -> Self {
         fields.sort_by(|a, b| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
         let longest = fields.last().map_or(0, |field| field.name.len());
-        let by_length = (0..=longest + 1)
-            .map(|length| fields.partition_point(|field| field.name.len() < length) as u32)
-            .collect();
+        let by_length =
+            (0..=longest + 1).map(|length| fields.partition_point(|field| field.name.len() < length) as u32).collect();
         Self { fields, by_length, closed }
     }
 

@@ -1,10 +1,10 @@
 //! Running a program over a document.
 
 use super::{
+    decimal::Decimal,
     equal,
     findings::Findings,
     foreign,
-    decimal::Decimal,
     program::{ArrayTest, CodeId, NumberTest, ObjectTests, Program, Sides, SizeTest, StringTest, Test, ValueTests},
     rule::JsonTypes,
 };

@@ -33,7 +33,17 @@ struct Reading {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -130,7 +140,8 @@ fn read<'t>(parts: &[Part], mut text: &'t str, reading: &mut Reading) -> Option<
             }
             Part::Field(letter, count) => {
                 // Digits that follow without a separator belong to the next field: then this one is as wide as it says.
-                let adjacent = matches!(parts.get(place + 1), Some(Part::Field(next, _)) if "yuMLdDHkhKmsSn".contains(*next));
+                let adjacent =
+                    matches!(parts.get(place + 1), Some(Part::Field(next, _)) if "yuMLdDHkhKmsSn".contains(*next));
                 text = reading.field(*letter, *count, adjacent, text)?;
             }
         }

@@ -73,7 +73,8 @@ fn is_authority(authority: &str) -> bool {
             (holds_only(name, b""), port)
         }
     };
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let is_port =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     holds_only(user, b":") && is_host && is_port
 }
 
@@ -100,8 +101,7 @@ fn holds_only(text: &str, more: &[u8]) -> bool {
         byte.is_ascii_alphanumeric()
             || b"-._~!$&'()*+,;=".contains(&byte)
             || more.contains(&byte)
-            || byte == b'%'
-                && bytes.get(place + 1..place + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+            || byte == b'%' && bytes.get(place + 1..place + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
     })
 }
 
@@ -131,10 +131,13 @@ mod tests {
 
     #[test]
     fn uris() {
-        for good in ["http://a.b/c?d=e#f", "urn:dp:orders:created", "mailto:a@b", "s3://x/y%20z", "http://u:p@[::1]:80/", "a:"] {
+        for good in
+            ["http://a.b/c?d=e#f", "urn:dp:orders:created", "mailto:a@b", "s3://x/y%20z", "http://u:p@[::1]:80/", "a:"]
+        {
             assert!(is_uri(good), "{good}");
         }
-        for bad in ["", "/a/b", "http//x", "1a:b", "http://a b", "http://a/%zz", "http://[::1", "http://a:x/", "a:#b#c"] {
+        for bad in ["", "/a/b", "http//x", "1a:b", "http://a b", "http://a/%zz", "http://[::1", "http://a:x/", "a:#b#c"]
+        {
             assert!(!is_uri(bad), "{bad}");
         }
     }

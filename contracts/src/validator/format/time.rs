@@ -10,9 +10,9 @@ impl Fields<'_> {
     /// Exactly `width` digits.
     pub(super) fn digits(&mut self, width: usize) -> Option<i64> {
         let (digits, rest) = self.0.split_at_checked(width)?;
-        let value = digits.iter().try_fold(0_i64, |value, digit| {
-            digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
-        })?;
+        let value = digits
+            .iter()
+            .try_fold(0_i64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))?;
         self.0 = rest;
         Some(value)
     }
@@ -183,6 +183,8 @@ mod tests {
     fn dates() {
         assert_eq!(date(b"1970-01-02"), Some(DAY));
         assert_eq!(date(b"2000-03-01").zip(date(b"2000-02-29")).map(|(a, b)| a - b), Some(DAY));
-        assert!(date(b"1900-02-29").is_none() && date(b"2000-1-01").is_none() && date("２000-01-01".as_bytes()).is_none());
+        assert!(
+            date(b"1900-02-29").is_none() && date(b"2000-1-01").is_none() && date("２000-01-01".as_bytes()).is_none()
+        );
     }
 }

@@ -1,0 +1,392 @@
+//! `faultline.yaml`: everything that can be set, with its default.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::{Path, PathBuf}};
+
+use serde::Deserialize;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no YAML, or has a key or value that means nothing.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What, with line and column.
+        message: String,
+    },
+    /// A value is out of its range.
+    #[error("{key}: {message}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and what to write.
+        message: String,
+    },
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The catalog's directory.
+    pub catalog: PathBuf,
+    /// Worker threads of this process.
+    pub workers: usize,
+    /// Length of a tick: how often epochs close while records arrive, in milliseconds.
+    pub tick_ms: u64,
+    /// Where records come from; without it, `run` needs `files`.
+    pub kafka: Option<KafkaConfig>,
+    /// Files of kcat envelopes to follow instead of Kafka.
+    pub files: Vec<PathBuf>,
+    /// Which topics are what.
+    pub topics: Topics,
+    /// What is done with evidence.
+    pub evidence: EvidenceConfig,
+    /// Where state is kept on this machine: `faultline.db` (SQLite) and, without Kafka, JSON lines.
+    pub data_dir: Option<PathBuf>,
+    /// Limits on what one record may cost.
+    pub limits: Limits,
+    /// Windows and watermark.
+    pub windows: Windows,
+    /// When a breach is beyond doubt, and when it is over.
+    pub signals: Signals,
+    /// How far back causes are looked for.
+    pub correlation: Correlation,
+    /// Bounds on graph queries.
+    pub blast_radius: BlastRadius,
+    /// Listeners.
+    pub serve: Serve,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            catalog: "contracts".into(),
+            workers: 1,
+            tick_ms: 20,
+            kafka: None,
+            files: Vec::new(),
+            topics: Topics::default(),
+            evidence: EvidenceConfig::default(),
+            data_dir: None,
+            limits: Limits::default(),
+            windows: Windows::default(),
+            signals: Signals::default(),
+            correlation: Correlation::default(),
+            blast_radius: BlastRadius::default(),
+            serve: Serve::default(),
+        }
+    }
+}
+
+/// The brokers and how to read from them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// `bootstrap.servers`
+    pub bootstrap: String,
+    /// The consumer group under which positions are committed, so that Kafka's tools show the lag.
+    #[serde(default = "KafkaConfig::default_group")]
+    pub group: String,
+    /// Where a partition is read from at start.
+    #[serde(default)]
+    pub start: StartFrom,
+    /// Any librdkafka setting, for consumers and producers alike.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// How often new topics and partitions are looked for, in milliseconds.
+    #[serde(default = "KafkaConfig::default_discovery_ms")]
+    pub discovery_ms: u64,
+}
+
+impl KafkaConfig {
+    fn default_group() -> String {
+        "faultline".to_owned()
+    }
+    fn default_discovery_ms() -> u64 {
+        30_000
+    }
+}
+
+/// Where reading starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartFrom {
+    /// At the oldest record that the broker still has: windows are complete.
+    #[default]
+    Earliest,
+    /// At the newest: nothing before the start is judged.
+    Latest,
+}
+
+/// Which topics are what. Data topics are exact names, or regular expressions that start with `^`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topics {
+    /// Data topics.
+    pub data: Vec<String>,
+    /// CDEvents.
+    pub deployments: String,
+    /// OpenLineage.
+    pub lineage: String,
+    /// OTLP.
+    pub spans: String,
+    /// Evidence goes here.
+    pub evidence: String,
+    /// Signal changes go here.
+    pub signals: String,
+    /// Incident changes go here.
+    pub incidents: String,
+    /// Contracts may come from here.
+    pub catalog: String,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        let named = |name: &str| format!("signal_factory.{name}");
+        Self {
+            data: vec![r"^raw\..*".to_owned()],
+            deployments: named("deployments"),
+            lineage: named("lineage"),
+            spans: named("spans"),
+            evidence: named("evidence"),
+            signals: named("signals"),
+            incidents: named("incidents"),
+            catalog: named("catalog"),
+        }
+    }
+}
+
+/// What is done with evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvidenceConfig {
+    /// Which passing records get evidence of their own.
+    pub pass: PassEvidence,
+}
+
+/// Which passing records get evidence of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PassEvidence {
+    /// Every record.
+    #[default]
+    All,
+    /// One piece for a range of passing records of one partition, a tick.
+    Ranges,
+    /// None.
+    None,
+}
+
+/// Limits on what one record may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest value that is parsed, in bytes; beyond it a record fails as `TOO_LARGE`.
+    pub record_bytes: usize,
+    /// The deepest nesting; beyond it a record fails as `TOO_DEEP`.
+    pub depth: usize,
+    /// The most reasons that one piece of evidence carries.
+    pub reasons: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { record_bytes: 8 << 20, depth: 64, reasons: 64 }
+    }
+}
+
+/// Windows and watermark; all in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Windows {
+    /// Length of a window.
+    pub width_ms: i64,
+    /// How far the watermark stays behind the newest record of a partition.
+    pub allowed_lateness_ms: i64,
+    /// How long after its end a window is still corrected by late records.
+    pub grace_ms: i64,
+    /// How long a silent partition holds the watermark.
+    pub idle_timeout_ms: u64,
+    /// How far ahead of the clock a record's time may be before it is held back to that.
+    pub future_ms: i64,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { width_ms: 300_000, allowed_lateness_ms: 10_000, grace_ms: 3_600_000, idle_timeout_ms: 30_000, future_ms: 300_000 }
+    }
+}
+
+/// When a breach is beyond doubt, and when it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signals {
+    /// Judged records before a breach can be called before the window ends.
+    pub min_volume: u64,
+    /// Judged records without which a window's end says nothing.
+    pub min_volume_at_end: u64,
+    /// Final windows in compliance that end a breach.
+    pub recovery_windows: u32,
+    /// How often counts of an ongoing breach are refreshed, in milliseconds.
+    pub refresh_ms: u64,
+    /// How long a resolved breach is remembered, in milliseconds.
+    pub retention_ms: u64,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self { min_volume: 50, min_volume_at_end: 1, recovery_windows: 2, refresh_ms: 5_000, retention_ms: 86_400_000 }
+    }
+}
+
+/// How far back causes are looked for; in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Correlation {
+    /// A change older than this before the first failure is no candidate.
+    pub look_back_ms: i64,
+    /// How long spans wait for a failing record of their trace.
+    pub span_retention_ms: i64,
+    /// The most spans that wait.
+    pub span_capacity: usize,
+    /// How many hypotheses an explanation carries.
+    pub top_k: usize,
+}
+
+impl Default for Correlation {
+    fn default() -> Self {
+        Self { look_back_ms: 86_400_000, span_retention_ms: 3_600_000, span_capacity: 1_000_000, top_k: 5 }
+    }
+}
+
+/// Bounds on graph queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlastRadius {
+    /// The most nodes of one answer; beyond it the nearest ones are given, marked as truncated.
+    pub budget: usize,
+    /// The most hops that a standing query follows.
+    pub max_hops: u32,
+}
+
+impl Default for BlastRadius {
+    fn default() -> Self {
+        Self { budget: 10_000, max_hops: 32 }
+    }
+}
+
+/// Listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// Prometheus text.
+    pub metrics: SocketAddr,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { grpc: SocketAddr::from(([127, 0, 0, 1], 50_061)), metrics: SocketAddr::from(([127, 0, 0, 1], 9_464)) }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. Paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not of this form, or a value is out of its range.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let mut config: Self = serde_saphyr::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.into(), message: error.to_string() })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.catalog = folder.join(&config.catalog);
+        config.data_dir = config.data_dir.map(|dir| folder.join(dir));
+        config.files = config.files.iter().map(|file| folder.join(file)).collect();
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks that every value is in its range.
+    ///
+    /// # Errors
+    /// Names the first that is not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("workers", self.workers as u64),
+            ("tick_ms", self.tick_ms),
+            ("windows.width_ms", self.windows.width_ms.max(0) as u64),
+            ("signals.recovery_windows", u64::from(self.signals.recovery_windows)),
+            ("correlation.look_back_ms", self.correlation.look_back_ms.max(0) as u64),
+            ("limits.record_bytes", self.limits.record_bytes as u64),
+            ("limits.depth", self.limits.depth as u64),
+            ("limits.reasons", self.limits.reasons as u64),
+        ];
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::Value { key, message: "must be greater than 0".to_owned() });
+        }
+        let not_negative = [
+            ("windows.allowed_lateness_ms", self.windows.allowed_lateness_ms),
+            ("windows.grace_ms", self.windows.grace_ms),
+            ("windows.future_ms", self.windows.future_ms),
+        ];
+        if let Some((key, value)) = not_negative.into_iter().find(|(_, value)| *value < 0) {
+            return Err(ConfigError::Value { key, message: format!("{value} is negative") });
+        }
+        if self.limits.depth > 128 {
+            return Err(ConfigError::Value { key: "limits.depth", message: "must be at most 128".to_owned() });
+        }
+        for listener in [self.serve.grpc, self.serve.metrics] {
+            if !listener.ip().is_loopback() {
+                let message = format!("{listener} is not a loopback address; without TLS and tokens only loopback is served");
+                return Err(ConfigError::Value { key: "serve", message });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("faultline.yaml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn defaults_are_valid_and_paths_are_relative_to_the_file() {
+        Config::default().validate().unwrap();
+        let config = load("catalog: my/contracts\nkafka:\n  bootstrap: localhost:9092\n").unwrap();
+        assert!(config.catalog.ends_with("my/contracts") && config.catalog.is_absolute());
+        assert_eq!(config.kafka.unwrap().group, "faultline");
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_its_line() {
+        let error = load("workers: 2\nworkerz: 3\n").unwrap_err().to_string();
+        assert!(error.contains("workerz") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        for (text, key) in [("tick_ms: 0", "tick_ms"), ("limits: {depth: 1000}", "limits.depth"), ("serve: {grpc: '0.0.0.0:1'}", "serve")] {
+            let error = load(text).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! The engine: worker threads that take records in, close epochs, and step the dataflow.
+//!
+//! Live, an epoch is the wall clock rounded down to the tick. A worker with nothing to do parks; it is woken by records
+//! (librdkafka's callback), by a command, by another worker's messages, or by the next tick. While no worker of the
+//! process has records, ticks are longer, so that an idle service costs next to nothing.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::Thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use faultline_contracts::{catalog::Catalog, time::UnixMillis};
+use faultline_operators::{blast_radius::ReachQuery, gates::Gates};
+use timely::{WorkerConfig, communication::WorkerGuards, dataflow::ProbeHandle, worker::Worker};
+
+use crate::{
+    config::Config,
+    intake::{EvidenceOutput, WorkerIntake},
+    metrics::Metrics,
+    sources::{
+        Intake,
+        files::FileSource,
+        kafka::{KafkaSource, KafkaSourceError, KafkaSourceOptions},
+        replay::{ReplayIndex, ReplaySource},
+    },
+    topology::{self, CatalogRows, Inputs, Publish},
+};
+
+/// How many records a worker takes before it lets the dataflow have a turn.
+const BATCH: usize = 4_096;
+/// The longest tick of an idle process, in milliseconds.
+const IDLE_TICK_MS: u64 = 200;
+/// How long after the last record a process counts as idle, in milliseconds.
+const IDLE_AFTER_MS: u64 = 1_000;
+/// How often positions are committed.
+const COMMIT_EVERY: Duration = Duration::from_secs(5);
+/// How many epochs a replaying worker may be ahead of the slowest.
+const REPLAY_LEAD: u64 = 64;
+
+/// An engine that cannot start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Timely could not start its threads.
+    #[error("cannot start the workers: {0}")]
+    Start(String),
+    /// A source cannot start.
+    #[error(transparent)]
+    Kafka(#[from] KafkaSourceError),
+    /// An output cannot be opened.
+    #[error("cannot open the evidence output of worker {worker}: {message}")]
+    Evidence {
+        /// The worker.
+        worker: usize,
+        /// Why.
+        message: String,
+    },
+    /// A worker panicked.
+    #[error("a worker failed: {0}; this is a defect")]
+    Worker(String),
+}
+
+/// Where a worker's records come from.
+#[derive(Debug, Clone)]
+pub enum Feed {
+    /// Kafka, live.
+    Kafka,
+    /// Files that grow, live.
+    Files,
+    /// Captured records, by event time. So many records are taken between two steps of the dataflow.
+    Replay {
+        /// All records.
+        index: Arc<ReplayIndex>,
+        /// Records between two steps.
+        batch: usize,
+    },
+}
+
+/// What is asked of a worker while it runs.
+#[derive(Debug)]
+enum Command {
+    Stand(ReachQuery, isize),
+}
+
+/// A way to reach a worker.
+#[derive(Debug, Clone)]
+struct Reach {
+    commands: mpsc::Sender<Command>,
+    thread: Arc<Mutex<Option<Thread>>>,
+}
+
+impl Reach {
+    fn wake(&self) {
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            thread.unpark();
+        }
+    }
+}
+
+/// What an engine is built from.
+pub struct EngineParts<P, E> {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The catalog in force.
+    pub catalog: Arc<Catalog>,
+    /// The catalog's rows.
+    pub rows: CatalogRows,
+    /// Where records come from.
+    pub feed: Feed,
+    /// Metrics of the process.
+    pub metrics: Arc<Metrics>,
+    /// Where changes go.
+    pub publish: P,
+    /// Makes each worker's evidence output.
+    pub evidence: E,
+}
+
+/// A running engine.
+pub struct Engine {
+    guards: WorkerGuards<Result<(), EngineError>>,
+    workers: Vec<Reach>,
+    stop: Arc<AtomicBool>,
+}
+
+/// State that the workers of a process share: read once a loop, written once a tick.
+struct Shared {
+    stop: Arc<AtomicBool>,
+    /// The last epoch in which any worker had a record.
+    active: AtomicU64,
+    workers: Vec<Reach>,
+}
+
+impl Engine {
+    /// Starts the workers. `evidence` is called once on each, with its index.
+    ///
+    /// # Errors
+    /// The threads cannot be started. What goes wrong on a worker later is told by [`Engine::join`].
+    pub fn start<P, E, O>(parts: EngineParts<P, E>) -> Result<Self, EngineError>
+    where
+        P: Publish + Send,
+        E: Fn(usize) -> Result<O, String> + Send + Sync + 'static,
+        O: EvidenceOutput + 'static,
+    {
+        let EngineParts { config, catalog, rows, feed, metrics, publish, evidence } = parts;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (reaches, receivers): (Vec<_>, Vec<_>) = (0..config.workers)
+            .map(|_| {
+                let (commands, receiver) = mpsc::channel();
+                (Reach { commands, thread: Arc::default() }, Some(receiver))
+            })
+            .unzip();
+        let shared = Arc::new(Shared { stop: Arc::clone(&stop), active: AtomicU64::new(0), workers: reaches.clone() });
+        let receivers = Mutex::new(receivers);
+        let publish = Mutex::new(Some(publish));
+        let rows = Mutex::new(Some(rows));
+
+        let timely = timely::Config {
+            communication: timely::CommunicationConfig::Process(config.workers),
+            // Spinning buys microseconds and costs a core; wake-ups are explicit here.
+            worker: WorkerConfig::default().idle_spin(Duration::ZERO),
+        };
+        let guards = timely::execute(timely, move |worker| {
+            let index = worker.index();
+            let reach = &shared.workers[index];
+            *reach.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+            let commands = receivers.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
+            let publish = if index == 0 { publish.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
+
+            let (mut inputs, probe) =
+                worker.dataflow_named("Faultline", |scope| topology::build(scope, &config, vec![0], publish));
+            if index == 0 {
+                if let Some(rows) = rows.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    inputs.load_catalog(rows);
+                }
+            }
+            let output = evidence(index).map_err(|message| EngineError::Evidence { worker: index, message })?;
+            let gates = Gates::new(Arc::clone(&catalog), config.document_limits(), config.limits.reasons);
+            let intake = WorkerIntake::new(gates, output, config.intake_options(), Arc::clone(&metrics.intake));
+            let run = Run { config: &config, metrics: &metrics, shared: &shared, commands, inputs, probe, intake };
+            match &feed {
+                Feed::Replay { index, batch } => {
+                    run.replay(worker, Arc::clone(index), *batch);
+                    Ok(())
+                }
+                Feed::Kafka => run.live_kafka(worker),
+                Feed::Files => run.live_files(worker),
+            }
+        })
+        .map_err(EngineError::Start)?;
+        Ok(Self { guards, workers: reaches, stop })
+    }
+
+    /// A way to register standing queries.
+    #[must_use]
+    pub fn standing(&self) -> StandingQueries {
+        StandingQueries { worker: self.workers[0].clone(), counts: Arc::default() }
+    }
+
+    /// A way to stop the engine from elsewhere.
+    #[must_use]
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + Clone + use<> {
+        let (stop, workers) = (Arc::clone(&self.stop), self.workers.clone());
+        move || {
+            stop.store(true, Ordering::Relaxed);
+            workers.iter().for_each(Reach::wake);
+        }
+    }
+
+    /// Waits until all workers have ended: a replay at its end, a live engine once it is stopped.
+    ///
+    /// # Errors
+    /// What the first worker that failed says.
+    pub fn join(self) -> Result<(), EngineError> {
+        self.guards.join().into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| Err(EngineError::Worker(panic))))
+    }
+}
+
+/// Standing blast radii of watchers. Equal ones are maintained once.
+#[derive(Debug, Clone)]
+pub struct StandingQueries {
+    worker: Reach,
+    counts: Arc<Mutex<std::collections::BTreeMap<ReachQuery, usize>>>,
+}
+
+/// Keeps a blast radius standing while it is held.
+#[derive(Debug)]
+pub struct Standing {
+    queries: StandingQueries,
+    query: ReachQuery,
+}
+
+impl StandingQueries {
+    /// Has a blast radius maintained until the guard is dropped.
+    #[must_use]
+    pub fn stand(&self, query: ReachQuery) -> Standing {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders = counts.entry(query.clone()).or_default();
+        *holders += 1;
+        if *holders == 1 {
+            self.send(&query, 1);
+        }
+        drop(counts);
+        Standing { queries: self.clone(), query }
+    }
+
+    /// How many different ones stand.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none stands.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn send(&self, query: &ReachQuery, diff: isize) {
+        // A worker that has ended needs no queries.
+        let _ = self.worker.commands.send(Command::Stand(query.clone(), diff));
+        self.worker.wake();
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let mut counts = self.queries.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(holders) = counts.get_mut(&self.query) {
+            *holders -= 1;
+            if *holders == 0 {
+                counts.remove(&self.query);
+                self.queries.send(&self.query, -1);
+            }
+        }
+    }
+}
+
+/// The wall clock.
+#[must_use]
+pub fn wall_clock() -> UnixMillis {
+    UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64))
+}
+
+/// One worker's run.
+struct Run<'a, E> {
+    config: &'a Config,
+    metrics: &'a Arc<Metrics>,
+    shared: &'a Arc<Shared>,
+    commands: Option<mpsc::Receiver<Command>>,
+    inputs: Inputs,
+    probe: ProbeHandle<u64>,
+    intake: WorkerIntake<E>,
+}
+
+impl<E: EvidenceOutput> Run<'_, E> {
+    /// Ends the epoch that is open and goes on with `next`.
+    fn close_epoch(&mut self, next: u64) {
+        let mut pending = self.intake.close_epoch(next);
+        self.inputs.send(&mut pending);
+        self.inputs.advance_to(next);
+    }
+
+    fn replay(mut self, worker: &mut Worker, index: Arc<ReplayIndex>, batch: usize) {
+        let mut source = ReplaySource::new(index, worker.index(), worker.peers());
+        while let Some(epoch) = source.epoch() {
+            if self.shared.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if epoch > self.inputs.epoch() {
+                self.close_epoch(epoch);
+                let behind = epoch.saturating_sub(REPLAY_LEAD * self.config.tick_ms);
+                worker.step();
+                while self.probe.less_than(&behind) && !self.shared.stop.load(Ordering::Relaxed) {
+                    worker.step_or_park(Some(Duration::from_millis(10)));
+                }
+            }
+            let mut taken = 0;
+            while taken < batch && source.epoch() == Some(epoch) {
+                source.advance(&mut self.intake);
+                taken += 1;
+            }
+            worker.step();
+        }
+        self.finish();
+    }
+
+    /// Hands over what is open and lets go of the inputs, so that the dataflow can complete.
+    fn finish(mut self) {
+        let end = self.inputs.epoch() + 1;
+        self.close_epoch(end);
+        self.intake.evidence_mut().finish();
+    }
+
+    fn live_kafka(mut self, worker: &mut Worker) -> Result<(), EngineError> {
+        let Some(kafka) = self.config.kafka.as_ref() else { return Ok(()) };
+        let wake = self.shared.workers[worker.index()].clone();
+        let options = KafkaSourceOptions {
+            kafka,
+            topics: &self.config.topics,
+            future_ms: self.config.windows.future_ms,
+            worker: worker.index(),
+            workers: worker.peers(),
+            metrics: Arc::clone(self.metrics),
+            wake: Box::new(move || wake.wake()),
+        };
+        let mut source = KafkaSource::connect(options, &mut self.intake)?;
+        self.live(worker, |intake, now| {
+            let taken = source.poll(BATCH, now, intake);
+            source.commit(COMMIT_EVERY);
+            taken
+        });
+        Ok(())
+    }
+
+    fn live_files(self, worker: &mut Worker) -> Result<(), EngineError> {
+        let Config { files, topics, windows, limits, .. } = self.config;
+        // An envelope escapes its payload, at worst six bytes for one.
+        let longest = limits.record_bytes.saturating_mul(6).saturating_add(1 << 20);
+        let mut source = FileSource::new(files, worker.index(), worker.peers(), topics, windows.future_ms, longest);
+        self.live(worker, |intake, now| source.poll(BATCH, now, intake));
+        Ok(())
+    }
+
+    fn live(mut self, worker: &mut Worker, mut poll: impl FnMut(&mut WorkerIntake<E>, UnixMillis) -> usize) {
+        let tick = self.config.tick_ms;
+        let mut was_active = false;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let now = wall_clock();
+            // The clock may jump back; epochs never do.
+            let epoch = (now.0.max(0) as u64 / tick * tick).max(self.inputs.epoch());
+            self.intake.set_now(now);
+            let taken = poll(&mut self.intake, now);
+
+            let mut asked = false;
+            while let Some(Command::Stand(query, diff)) = self.commands.as_ref().and_then(|commands| commands.try_recv().ok()) {
+                self.inputs.stand(query, diff);
+                asked = true;
+            }
+
+            if taken > 0 {
+                self.shared.active.fetch_max(epoch, Ordering::Relaxed);
+                if !was_active {
+                    // The others hold the frontier: they must tick as fast as this one from now on.
+                    self.shared.workers.iter().for_each(Reach::wake);
+                }
+            }
+            let active = epoch.saturating_sub(self.shared.active.load(Ordering::Relaxed)) < IDLE_AFTER_MS;
+            was_active = active;
+            let due = self.inputs.epoch() + if active || asked { tick } else { IDLE_TICK_MS.max(tick) };
+            if epoch >= due {
+                self.close_epoch(epoch);
+            }
+            if taken > 0 {
+                worker.step();
+            } else {
+                let pause = if active || asked { tick - now.0.max(0) as u64 % tick } else { IDLE_TICK_MS };
+                worker.step_or_park(Some(Duration::from_millis(pause)));
+            }
+        }
+        self.finish();
+    }
+}
