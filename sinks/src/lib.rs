@@ -1,1 +1,16 @@
+//! Where Faultline's results go.
+//!
+//! A sink is given finished results and stores them. It decides nothing about the domain and knows nothing of the
+//! dataflow; what it tells the caller is what has been stored, what has not, and why.
+//!
+//! | module | target | written as | stored when |
+//! |---|---|---|---|
+//! | [`jsonl`] | files | appended lines | `finish` returned: the file appears whole or not at all |
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod error;
+pub mod jsonl;
+
+pub use error::SinkError;

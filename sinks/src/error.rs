@@ -1,0 +1,156 @@
+//! What can go wrong when results are stored.
+
+use std::{io, path::PathBuf};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// A result was not stored. `Display` says what was tried and where; the cause is the error's source.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The file system refused.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A value has no JSON form: a map with keys that are no strings, a number that is none.
+    #[error("cannot write a value to {} as JSON", path.display())]
+    Json {
+        /// The file it was meant for.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// A line that holds a line end would be read back as two.
+    #[error("cannot write a line to {}: it has a line end inside", path.display())]
+    LineEnd {
+        /// The file it was meant for.
+        path: PathBuf,
+    },
+    /// SQLite refused.
+    #[error("cannot {action} {}", path.display())]
+    Sqlite {
+        /// What was tried.
+        action: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        source: rusqlite::Error,
+    },
+    /// The database is not one of this version of the program.
+    #[error("{} is not a store of this version: {found}", path.display())]
+    ForeignStore {
+        /// The database.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// A number that SQLite's 64-bit signed integers do not hold.
+    #[error("cannot store {number} in {}: it is beyond 2^63 - 1", path.display())]
+    Range {
+        /// The database.
+        path: PathBuf,
+        /// The number.
+        number: u64,
+    },
+    /// Kafka, or its client, refused.
+    #[error("cannot {action} {topic} at {servers}")]
+    Kafka {
+        /// What was tried.
+        action: &'static str,
+        /// The topic or topics.
+        topic: String,
+        /// `bootstrap.servers`
+        servers: String,
+        /// Why not.
+        source: KafkaError,
+    },
+    /// Records were not acknowledged in time. They are still queued, and sent as soon as that is possible.
+    #[error("{in_flight} records are not acknowledged by {servers} yet")]
+    NotAcknowledged {
+        /// How many.
+        in_flight: u64,
+        /// `bootstrap.servers`
+        servers: String,
+    },
+}
+
+impl SinkError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+            ),
+            Self::Kafka { source, .. } => source.rdkafka_error_code().is_some_and(is_transient),
+            Self::NotAcknowledged { .. } => true,
+            Self::File { .. }
+            | Self::Json { .. }
+            | Self::LineEnd { .. }
+            | Self::ForeignStore { .. }
+            | Self::Range { .. } => false,
+        }
+    }
+
+    /// What somebody can do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Some("create the folder first"),
+                io::ErrorKind::PermissionDenied => Some("give the program's user write access to the folder"),
+                io::ErrorKind::StorageFull => Some("free space, or write to another volume"),
+                _ => None,
+            },
+            Self::Sqlite { source, .. } => match source.sqlite_error_code()? {
+                rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked => {
+                    Some("another program holds a write lock on the database")
+                }
+                rusqlite::ErrorCode::CannotOpen => Some("create the folder first"),
+                rusqlite::ErrorCode::DiskFull => Some("free space, or write to another volume"),
+                rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt => {
+                    Some("move the file away: the store is written anew from the dataflow's state")
+                }
+                _ => None,
+            },
+            Self::ForeignStore { .. } => Some("name another file, or move this one away"),
+            Self::Kafka { source, .. } => match source.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                    Some("create the topic, or let the program do it")
+                }
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                    Some("raise message.max.bytes here and at the broker, or max.message.bytes of the topic")
+                }
+                Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+                    Some("allow the program's principal to write the topic")
+                }
+                _ if matches!(source, KafkaError::ClientConfig(..)) => Some("correct that Kafka property"),
+                _ => None,
+            },
+            Self::NotAcknowledged { .. } => Some("check that the brokers can be reached"),
+            Self::Json { .. } | Self::LineEnd { .. } | Self::Range { .. } => None,
+        }
+    }
+}
+
+fn is_transient(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::QueueFull
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::MessageTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::NotEnoughReplicas
+            | RDKafkaErrorCode::NotController
+    )
+}
