@@ -8,9 +8,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod base32;
+mod yaml;
 
 pub mod asset;
 pub mod deployment;
+pub mod diagnostic;
 pub mod document;
 pub mod evidence;
 pub mod explanation;
@@ -20,6 +22,7 @@ pub mod impact;
 pub mod incident;
 pub mod lineage;
 pub mod names;
+pub mod odcs;
 pub mod policy;
 pub mod reason;
 pub mod record;

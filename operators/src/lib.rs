@@ -9,7 +9,17 @@
 
 pub mod adjacency;
 pub mod blast_radius;
+pub mod compliance;
+pub mod correlation;
 pub mod decode;
 pub mod gates;
+pub mod deployments;
+mod epochs;
+pub mod graph;
+pub mod hypotheses;
 pub mod impact;
+pub mod incidents;
 pub mod lineage;
+pub mod retention;
+pub mod signals;
+pub mod watermark;

@@ -67,7 +67,7 @@ pub enum SinkError {
         /// `bootstrap.servers`
         servers: String,
         /// Why not.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
     /// Records were not acknowledged in time. They are still queued, and sent as soon as that is possible.
     #[error("{in_flight} records are not acknowledged by {servers} yet")]
@@ -88,7 +88,7 @@ impl SinkError {
                 source.sqlite_error_code(),
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
             ),
-            Self::Kafka { source, .. } => source.rdkafka_error_code().is_some_and(is_transient),
+            Self::Kafka { source, .. } => code(source).is_some_and(is_transient),
             Self::NotAcknowledged { .. } => true,
             Self::File { .. }
             | Self::Json { .. }
@@ -120,7 +120,7 @@ impl SinkError {
                 _ => None,
             },
             Self::ForeignStore { .. } => Some("name another file, or move this one away"),
-            Self::Kafka { source, .. } => match source.rdkafka_error_code() {
+            Self::Kafka { source, .. } => match code(source) {
                 Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
                     Some("create the topic, or let the program do it")
                 }
@@ -130,12 +130,20 @@ impl SinkError {
                 Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
                     Some("allow the program's principal to write the topic")
                 }
-                _ if matches!(source, KafkaError::ClientConfig(..)) => Some("correct that Kafka property"),
+                _ if matches!(**source, KafkaError::ClientConfig(..)) => Some("correct that Kafka property"),
                 _ => None,
             },
             Self::NotAcknowledged { .. } => Some("check that the brokers can be reached"),
             Self::Json { .. } | Self::LineEnd { .. } | Self::Range { .. } => None,
         }
+    }
+}
+
+/// The client's own accessor leaves out what the admin client reports.
+fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
     }
 }
 

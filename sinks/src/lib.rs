@@ -1,4 +1,4 @@
-//! Where Faultline's results go.
+//! Where Faultline's results go: JSON-lines files, SQLite.
 //!
 //! A sink is given finished results and stores them. It decides nothing about the domain and knows nothing of the
 //! dataflow; what it tells the caller is what has been stored, what has not, and why.
@@ -6,11 +6,14 @@
 //! | module | target | written as | stored when |
 //! |---|---|---|---|
 //! | [`jsonl`] | files | appended lines | `finish` returned: the file appears whole or not at all |
+//! | [`sqlite`] | a database file | conditional upserts and deletes | `apply` returned |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod error;
 pub mod jsonl;
+pub mod sqlite;
+pub mod store;
 
 pub use error::SinkError;

@@ -1,1 +1,6 @@
+//! What Faultline's end-to-end tests stand on: real servers, scenarios with their ground truth, generated load
+//! with its expected counts. The tests themselves are under `tests/tests/`.
 
+pub mod envelope;
+pub mod scenario;
+pub mod servers;

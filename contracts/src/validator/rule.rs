@@ -98,6 +98,8 @@ pub enum Presence {
     Optional,
     /// May be absent or null (an ODCS property that is not required).
     OptionalOrNull,
+    /// May be absent, and not null: `NULL_FIELD` (an ODCS property whose `nullValues` must be 0).
+    OptionalNotNull,
     /// Must be there: `MISSING_FIELD`. Null is a value like others (JSON Schema).
     Required,
     /// Must be there and not null: `MISSING_FIELD`, `NULL_FIELD` (a required ODCS property).
@@ -163,7 +165,7 @@ pub struct Subschema {
     /// It, compiled without remote references and with a linear-time regex engine.
     pub validator: jsonschema::Validator,
     /// The property names that the schema declares anywhere: the only ones that paths may show.
-    pub names: BTreeSet<String>,
+    pub names: Arc<BTreeSet<String>>,
 }
 
 /// The form of a string.
@@ -204,4 +206,24 @@ pub enum Format {
     },
     /// A number that a 32-bit float can hold without overflow.
     Float32,
+}
+
+impl Format {
+    /// Whether a string is of this form. False for formats of numbers, and for JDK patterns that are not supported.
+    /// Compiles patterns anew: for single questions, not for records.
+    #[must_use]
+    pub fn admits(&self, text: &str) -> bool {
+        super::format::StringFormat::new(self).is_ok_and(|format| format.admits(text))
+    }
+
+    /// Whether it can be judged: any but a [`Format::JdkPattern`] that is not supported.
+    ///
+    /// # Errors
+    /// Says what is not supported.
+    pub fn supported(&self) -> Result<(), String> {
+        match self {
+            Self::Integer { .. } | Self::Float32 => Ok(()),
+            other => super::format::StringFormat::new(other).map(|_| ()),
+        }
+    }
 }

@@ -118,6 +118,10 @@ pub fn locate(line: &[u8]) -> Result<RecordHead<'_>, DecodeError> {
 /// As for [`locate`]; besides, headers are not a list of keys and values, `payload_base64` is no base64, or there are
 /// both it and a payload.
 pub fn decode(line: &[u8]) -> Result<KcatRecord<'_>, DecodeError> {
+    if line.iter().any(|&byte| byte < b' ') {
+        // Between tokens they are white space. Inside of strings JSON forbids them, and reading bytes does not look.
+        serde_json::from_slice::<IgnoredAny>(line).map_err(|error| DecodeError::syntax(FORMAT, error))?;
+    }
     match serde_json::from_slice::<Envelope<'_, Option<Bytes<'_>>>>(line) {
         Ok(mut envelope) => {
             let key = envelope.key.take().map(|Bytes(bytes)| bytes);

@@ -1,0 +1,245 @@
+//! Apache Kafka: one KRaft node that is broker and controller.
+
+mod messages;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures_executor::block_on;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::error::{Result, ServerError, file, kafka};
+use super::install::run;
+use super::maven::{Artifact, class_path, jars};
+use super::ports::free_ports;
+use super::process::ServerProcess;
+use super::run_dir::RunDir;
+
+pub use messages::KafkaMessage;
+
+const NAME: &str = "Kafka";
+const ARTIFACTS: [Artifact; 3] = [
+    Artifact { group: "org.apache.kafka", id: "kafka_2.13", version: "4.1.2" },
+    Artifact { group: "org.apache.kafka", id: "kafka-tools", version: "4.1.2" },
+    // Binds the slf4j 1.7 that Kafka brings to the log4j 2 that it brings too.
+    Artifact { group: "org.apache.logging.log4j", id: "log4j-slf4j-impl", version: "2.25.3" },
+];
+
+/// Any 16 bytes in URL-safe base64 do; a broker has a folder of its own, so all may share one.
+const CLUSTER_ID: &str = "ZmF1bHRsaW5lLXRlc3RzLQ";
+
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+const TOPIC_READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Starts are tried anew on other ports, since another process may take one between choice and use.
+const START_ATTEMPTS: usize = 3;
+
+/// How a broker is to run.
+#[derive(Debug, Clone)]
+pub struct KafkaOptions {
+    /// The Java heap, as `-Xmx` takes it.
+    pub heap: String,
+    /// Broker properties besides the harness's own, which they override.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        Self { heap: "512m".to_owned(), properties: BTreeMap::new() }
+    }
+}
+
+/// A broker on the loopback interface. Dropping it ends the process and removes its data.
+#[derive(Debug)]
+pub struct KafkaServer {
+    /// `None` between [`KafkaServer::stop`] and [`KafkaServer::start_again`]. Before `dir`, so that the process
+    /// is gone when its folder goes.
+    process: Option<ServerProcess>,
+    dir: RunDir,
+    jars: PathBuf,
+    heap: String,
+    bootstrap: String,
+}
+
+impl KafkaServer {
+    /// A broker with default options.
+    pub fn start() -> Result<Self> {
+        Self::start_with(&KafkaOptions::default())
+    }
+
+    /// The broker that all tests of this process share; started by the first that asks. Tests keep apart by topic names.
+    pub fn shared() -> Result<&'static Self> {
+        static SHARED: OnceLock<Result<KafkaServer, String>> = OnceLock::new();
+        SHARED
+            .get_or_init(|| Self::start().map_err(|e| e.to_string()))
+            .as_ref()
+            .map_err(|reason| ServerError::Shared(reason.clone()))
+    }
+
+    /// A broker that is up and answers.
+    pub fn start_with(options: &KafkaOptions) -> Result<Self> {
+        let jars = jars("kafka", &ARTIFACTS)?;
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(&jars, options) {
+                Err(ServerError::Exited { .. }) if attempt < START_ATTEMPTS => attempt += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn start_once(jars: &Path, options: &KafkaOptions) -> Result<Self> {
+        let KafkaOptions { heap, properties } = options;
+        let dir = RunDir::new("kafka")?;
+        let [port, controller_port] = free_ports()?;
+        let config = dir.path().join("server.properties");
+        let text = server_properties(port, controller_port, &dir.path().join("data"), properties);
+        fs::write(&config, text).map_err(file("write", &config))?;
+        run(java(jars, "64m", dir.path())
+            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(&config))?;
+        let mut server = Self {
+            process: None,
+            dir,
+            jars: jars.to_path_buf(),
+            heap: heap.clone(),
+            bootstrap: format!("127.0.0.1:{port}"),
+        };
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Starts the broker on its old port and data, after [`KafkaServer::stop`].
+    pub fn start_again(&mut self) -> Result<()> {
+        self.stop();
+        let mut command = java(&self.jars, &self.heap, self.dir.path());
+        command.arg("kafka.Kafka").arg(self.dir.path().join("server.properties"));
+        let process = ServerProcess::start(NAME, &command, &self.log())?;
+        let client: BaseConsumer =
+            self.client_config().create().map_err(kafka("make a client for the readiness request"))?;
+        process.wait_until_ready(READY_WITHIN, || match client.fetch_metadata(None, REQUEST_TIMEOUT) {
+            Ok(metadata) if metadata.brokers().is_empty() => Err("metadata without a broker".to_owned()),
+            Ok(_) => Ok(()),
+            Err(unready) => Err(unready.to_string()),
+        })?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills the broker, as a crash would; its data stay.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// `host:port` for clients.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(ServerProcess::pid)
+    }
+
+    /// The broker's log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("kafka.log")
+    }
+
+    /// Makes a topic and waits until each of its partitions has a leader.
+    pub fn create_topic(&self, name: &str, partitions: u32) -> Result<()> {
+        self.create_topic_with(name, partitions, &[])
+    }
+
+    /// [`KafkaServer::create_topic`] with topic properties, such as `("cleanup.policy", "compact")`.
+    pub fn create_topic_with(&self, name: &str, partitions: u32, properties: &[(&str, &str)]) -> Result<()> {
+        let action = format!("create topic {name} of {partitions} partitions");
+        let count = i32::try_from(partitions)
+            .map_err(|_| ServerError::Topic(format!("cannot {action}: too many partitions")))?;
+        let mut topic = NewTopic::new(name, count, TopicReplication::Fixed(1));
+        for (key, value) in properties {
+            topic = topic.set(key, value);
+        }
+        let admin: AdminClient<DefaultClientContext> = self.client_config().create().map_err(kafka(&action))?;
+        let options = AdminOptions::new().operation_timeout(Some(TOPIC_READY_WITHIN));
+        for outcome in block_on(admin.create_topics([&topic], &options)).map_err(kafka(&action))? {
+            outcome.map_err(|(_, code)| ServerError::Topic(format!("cannot {action}: {code}")))?;
+        }
+        let Some(process) = &self.process else {
+            return Err(ServerError::Topic(format!("cannot {action}: the broker is stopped")));
+        };
+        process.wait_until_ready(TOPIC_READY_WITHIN, || match self.partitions(name) {
+            Ok(led) if led == partitions => Ok(()),
+            Ok(led) => Err(format!("{led} of {partitions} partitions of {name} have a leader")),
+            Err(unready) => Err(unready.to_string()),
+        })
+    }
+
+    /// How many partitions of a topic have a leader.
+    pub fn partitions(&self, topic: &str) -> Result<u32> {
+        let action = format!("read the metadata of topic {topic}");
+        let client: BaseConsumer = self.client_config().create().map_err(kafka(&action))?;
+        let metadata = client.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(kafka(&action))?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        Ok(partitions.map(|partition| u32::from(partition.leader() >= 0)).sum())
+    }
+
+    fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("reconnect.backoff.ms", "50");
+        config.set("reconnect.backoff.max.ms", "500").set("broker.address.family", "v4");
+        config
+    }
+}
+
+fn java(jars: &Path, heap: &str, dir: &Path) -> Command {
+    let mut command = Command::new("java");
+    command.arg(format!("-Xmx{heap}")).args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    // Without a configuration log4j prints errors alone; a failed start is better understood from the rest.
+    command.arg("-Dlog4j2.level=WARN").arg("-cp").arg(class_path(jars)).current_dir(dir);
+    command
+}
+
+/// A node for tests: no replication, no start-up delays, and no deletion by age, since records of scenarios
+/// carry the times of their stories.
+fn server_properties(port: u16, controller_port: u16, data: &Path, overriding: &BTreeMap<String, String>) -> String {
+    let mut properties: BTreeMap<String, String> = [
+        ("process.roles", "broker,controller".to_owned()),
+        ("node.id", "1".to_owned()),
+        ("controller.quorum.voters", format!("1@127.0.0.1:{controller_port}")),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}")),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+        ("log.dirs", data.display().to_string()),
+        ("auto.create.topics.enable", "false".to_owned()),
+        ("offsets.topic.replication.factor", "1".to_owned()),
+        ("offsets.topic.num.partitions", "1".to_owned()),
+        ("transaction.state.log.replication.factor", "1".to_owned()),
+        ("transaction.state.log.min.isr", "1".to_owned()),
+        ("transaction.state.log.num.partitions", "1".to_owned()),
+        ("share.coordinator.state.topic.replication.factor", "1".to_owned()),
+        ("share.coordinator.state.topic.min.isr", "1".to_owned()),
+        ("group.initial.rebalance.delay.ms", "0".to_owned()),
+        ("log.retention.ms", "-1".to_owned()),
+        ("log.message.timestamp.after.max.ms", i64::MAX.to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect();
+    properties.extend(overriding.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let mut text = String::new();
+    for (key, value) in properties {
+        let _ = writeln!(text, "{key}={value}");
+    }
+    text
+}
