@@ -11,6 +11,7 @@ mod base32;
 mod yaml;
 
 pub mod asset;
+pub mod catalog;
 pub mod deployment;
 pub mod diagnostic;
 pub mod document;

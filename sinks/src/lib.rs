@@ -1,4 +1,4 @@
-//! Where Faultline's results go: JSON-lines files, SQLite.
+//! Where Faultline's results go: JSON-lines files, Kafka topics, SQLite.
 //!
 //! A sink is given finished results and stores them. It decides nothing about the domain and knows nothing of the
 //! dataflow; what it tells the caller is what has been stored, what has not, and why.
@@ -6,6 +6,7 @@
 //! | module | target | written as | stored when |
 //! |---|---|---|---|
 //! | [`jsonl`] | files | appended lines | `finish` returned: the file appears whole or not at all |
+//! | [`kafka`] | topics | keyed records | `durable_before` passed the record's epoch |
 //! | [`sqlite`] | a database file | conditional upserts and deletes | `apply` returned |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -13,6 +14,7 @@
 
 pub mod error;
 pub mod jsonl;
+pub mod kafka;
 pub mod sqlite;
 pub mod store;
 

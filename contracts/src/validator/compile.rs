@@ -243,7 +243,7 @@ impl Compiler {
             match field.presence {
                 Presence::Optional | Presence::Required => {}
                 Presence::OptionalOrNull => null.push((Sides::of(index), None)),
-                Presence::RequiredNotNull => {
+                Presence::OptionalNotNull | Presence::RequiredNotNull => {
                     let code = self.code(index, ReasonCode::null_field(path));
                     null.push((Sides::of(index), Some(code)));
                 }

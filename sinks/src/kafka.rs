@@ -1,0 +1,21 @@
+//! Kafka topics: keyed records, and the account of which of them the brokers have acknowledged.
+//!
+//! ```text
+//! worker ─ send(epoch, record) ─► librdkafka's queue ─► broker
+//!    ▲  │                              │ delivery report, on the producer's own thread
+//!    │  └── Full: keep it, try later   ▼
+//!    └────────── durable_before ◄─ deliveries: per epoch, sent and acknowledged
+//! ```
+
+mod config;
+mod deliveries;
+mod topics;
+mod writer;
+
+pub use config::{KafkaSettings, kafka_config};
+pub use deliveries::DeliveryStats;
+pub use topics::ensure_topics;
+pub use writer::{Enqueued, JSON, KafkaRecord, KafkaWriter};
+
+#[cfg(test)]
+mod tests;

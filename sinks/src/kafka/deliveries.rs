@@ -1,0 +1,241 @@
+//! Which epochs' records are acknowledged.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// Counts of a writer since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeliveryStats {
+    /// Records that the queue took.
+    pub sent: u64,
+    /// Records that the brokers acknowledged.
+    pub delivered: u64,
+    /// Records that were given up.
+    pub failed: u64,
+}
+
+impl DeliveryStats {
+    /// Records that are queued or on their way.
+    #[must_use]
+    pub fn in_flight(self) -> u64 {
+        self.sent.saturating_sub(self.delivered + self.failed)
+    }
+}
+
+/// Records by epoch, the epochs ascending. Epochs come almost in order, so that an addition mostly meets the last one.
+#[derive(Debug, Default)]
+struct EpochCounts(VecDeque<(u64, u64)>);
+
+impl EpochCounts {
+    /// The count of an epoch; a new one is 0.
+    fn of(&mut self, epoch: u64) -> &mut u64 {
+        let mut place = match self.0.back() {
+            Some(&(last, _)) if last == epoch => self.0.len() - 1,
+            Some(&(last, _)) if last < epoch => self.0.len(),
+            _ => self.0.partition_point(|&(known, _)| known < epoch),
+        };
+        if self.0.get(place).is_none_or(|&(known, _)| known != epoch) {
+            place = place.min(self.0.len());
+            self.0.insert(place, (epoch, 0));
+        }
+        &mut self.0[place].1
+    }
+}
+
+/// The account of one writer. Senders write one ledger and the producer's thread the other, so that neither waits for
+/// the other on each record.
+#[derive(Debug)]
+pub(super) struct Deliveries {
+    sent: Mutex<EpochCounts>,
+    done: Mutex<EpochCounts>,
+    /// The lowest epoch of which a record was given up.
+    lost: AtomicU64,
+    stats: [AtomicU64; 3],
+    /// The last error since the last delivery.
+    trouble: Mutex<Option<String>>,
+    troubled: AtomicBool,
+}
+
+const SENT: usize = 0;
+const DELIVERED: usize = 1;
+const FAILED: usize = 2;
+
+impl Deliveries {
+    pub(super) fn new() -> Self {
+        Self {
+            sent: Mutex::default(),
+            done: Mutex::default(),
+            lost: AtomicU64::new(u64::MAX),
+            stats: Default::default(),
+            trouble: Mutex::default(),
+            troubled: AtomicBool::new(false),
+        }
+    }
+
+    /// A record is about to be queued. Counted before it is, because its report may come before the call returns.
+    pub(super) fn sending(&self, epoch: u64) {
+        let mut sent = lock(&self.sent);
+        if sent.0.back().is_none_or(|&(last, _)| last < epoch) {
+            // Once an epoch, so that the ledgers stay short if nobody asks.
+            settle(&mut sent, &mut lock(&self.done));
+        }
+        *sent.of(epoch) += 1;
+        self.stats[SENT].fetch_add(1, Relaxed);
+    }
+
+    /// The queue did not take it.
+    pub(super) fn not_sent(&self, epoch: u64) {
+        *lock(&self.sent).of(epoch) -= 1;
+        self.stats[SENT].fetch_sub(1, Relaxed);
+    }
+
+    /// The brokers acknowledged a record.
+    pub(super) fn delivered(&self, epoch: u64) {
+        *lock(&self.done).of(epoch) += 1;
+        self.stats[DELIVERED].fetch_add(1, Relaxed);
+        if self.troubled.load(Relaxed) {
+            self.troubled.store(false, Relaxed);
+            *lock(&self.trouble) = None;
+        }
+    }
+
+    /// A record was given up: nothing from its epoch on is durable any more.
+    pub(super) fn failed(&self, epoch: u64, error: String) {
+        self.lost.fetch_min(epoch, Relaxed);
+        *lock(&self.done).of(epoch) += 1;
+        self.stats[FAILED].fetch_add(1, Relaxed);
+        self.trouble(error);
+    }
+
+    /// Something is wrong that the client goes on in spite of.
+    pub(super) fn trouble(&self, error: String) {
+        *lock(&self.trouble) = Some(error);
+        self.troubled.store(true, Relaxed);
+    }
+
+    /// The last error, if nothing was delivered since.
+    pub(super) fn last_error(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    /// See [`super::KafkaWriter::durable_before`].
+    pub(super) fn durable_before(&self) -> u64 {
+        let mut sent = lock(&self.sent);
+        settle(&mut sent, &mut lock(&self.done));
+        let oldest = sent.0.front().map_or(u64::MAX, |&(epoch, _)| epoch);
+        oldest.min(self.lost.load(Relaxed))
+    }
+
+    pub(super) fn stats(&self) -> DeliveryStats {
+        let [sent, delivered, failed] = self.stats.each_ref().map(|count| count.load(Relaxed));
+        DeliveryStats { sent, delivered, failed }
+    }
+}
+
+/// Removes the epochs before the first that is not done.
+fn settle(sent: &mut EpochCounts, done: &mut EpochCounts) {
+    while let Some(&(epoch, count)) = sent.0.front() {
+        let matching = done.0.front().filter(|&&(known, _)| known == epoch);
+        if matching.map_or(0, |&(_, count)| count) != count {
+            break;
+        }
+        if matching.is_some() {
+            done.0.pop_front();
+        }
+        sent.0.pop_front();
+    }
+}
+
+/// The ledgers are whole between any two operations, so that a panic elsewhere does not spoil them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_durable_when_all_of_its_records_are() {
+        let deliveries = Deliveries::new();
+        assert_eq!(deliveries.durable_before(), u64::MAX);
+        for epoch in [0, 10, 10, 20] {
+            deliveries.sending(epoch);
+        }
+        assert_eq!(deliveries.durable_before(), 0);
+        deliveries.delivered(10);
+        deliveries.delivered(0);
+        assert_eq!(deliveries.durable_before(), 10, "one of 10 is missing");
+        deliveries.delivered(20);
+        assert_eq!(deliveries.durable_before(), 10);
+        deliveries.delivered(10);
+        assert_eq!(deliveries.durable_before(), u64::MAX);
+        assert_eq!(deliveries.stats(), DeliveryStats { sent: 4, delivered: 4, failed: 0 });
+    }
+
+    #[test]
+    fn what_is_lost_holds_its_epoch_for_good() {
+        let deliveries = Deliveries::new();
+        for epoch in 1..=3 {
+            deliveries.sending(epoch);
+        }
+        deliveries.failed(2, "too large".into());
+        assert_eq!(deliveries.last_error().as_deref(), Some("too large"));
+        deliveries.delivered(1);
+        deliveries.delivered(3);
+        assert_eq!(deliveries.durable_before(), 2);
+        assert_eq!(deliveries.last_error(), None, "it works again");
+        assert_eq!(deliveries.stats().in_flight(), 0);
+    }
+
+    #[test]
+    fn the_ledgers_stay_short_if_nobody_asks() {
+        let deliveries = Deliveries::new();
+        for epoch in 0..1_000 {
+            deliveries.sending(epoch);
+            deliveries.delivered(epoch);
+        }
+        assert!(lock(&deliveries.sent).0.len() <= 2 && lock(&deliveries.done).0.len() <= 2);
+    }
+
+    proptest! {
+        /// Against a map of what is outstanding, with epochs in any order and queues that refuse.
+        #[test]
+        fn durable_before_is_the_oldest_outstanding_epoch(steps in prop::collection::vec((0_u64..6, 0_u8..4), 0..80)) {
+            let deliveries = Deliveries::new();
+            let mut outstanding = BTreeMap::<u64, u64>::new();
+            for (epoch, step) in steps {
+                match step {
+                    0 => {
+                        deliveries.sending(epoch);
+                        deliveries.not_sent(epoch);
+                    }
+                    1 | 2 => {
+                        deliveries.sending(epoch);
+                        *outstanding.entry(epoch).or_default() += 1;
+                    }
+                    _ => {
+                        let Some(count) = outstanding.get_mut(&epoch) else { continue };
+                        deliveries.delivered(epoch);
+                        *count -= 1;
+                        if *count == 0 {
+                            outstanding.remove(&epoch);
+                        }
+                    }
+                }
+                let expected = outstanding.keys().next().copied().unwrap_or(u64::MAX);
+                prop_assert_eq!(deliveries.durable_before(), expected);
+                prop_assert_eq!(deliveries.stats().in_flight(), outstanding.values().sum::<u64>());
+            }
+        }
+    }
+}

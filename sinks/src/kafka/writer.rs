@@ -1,0 +1,217 @@
+//! The writer: an idempotent producer that says what is durable.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{DeliveryResult, Header, Message, OwnedHeaders},
+    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+};
+
+use super::{
+    config::{KafkaSettings, kafka_config},
+    deliveries::{Deliveries, DeliveryStats},
+};
+use crate::SinkError;
+
+/// Headers of a record whose payload is JSON.
+pub const JSON: &[(&str, &[u8])] = &[("content-type", b"application/json")];
+
+/// What the writer asks of librdkafka where the settings say nothing.
+const DEFAULTS: &[(&str, &str)] = &[
+    // Neither loss nor repetition nor another order while brokers come and go.
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // Never give up a record because brokers are away: the full queue pushes back instead.
+    ("message.timeout.ms", "0"),
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    ("batch.size", "1048576"),
+    ("batch.num.messages", "32768"),
+    // The bound of the queue, whichever is met first.
+    ("queue.buffering.max.messages", "262144"),
+    ("queue.buffering.max.kbytes", "131072"),
+];
+
+// An epoch travels through librdkafka in a pointer.
+const _: () = assert!(size_of::<usize>() >= size_of::<u64>(), "epochs need 64-bit pointers");
+
+/// A record to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct KafkaRecord<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition; `None` leaves it to the key's hash.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: &'a [u8],
+    /// Headers: [`JSON`], mostly.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// Whether the queue took a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a record that was not taken has to be sent again"]
+pub enum Enqueued {
+    /// It did, and the record is sent as soon as that is possible.
+    Accepted,
+    /// It is full. Nothing was done: keep the record, and try again when some are acknowledged.
+    Full,
+}
+
+/// Sends records and keeps account of them. Any number of threads may share one. Dropping it gives up what is still
+/// queued, so [`KafkaWriter::flush`] comes first.
+pub struct KafkaWriter {
+    producer: ThreadedProducer<Reports>,
+    deliveries: Arc<Deliveries>,
+    servers: String,
+}
+
+impl KafkaWriter {
+    /// Makes the client. It connects in the background, so that brokers that are away are no error here.
+    ///
+    /// # Errors
+    /// [`SinkError::Kafka`] where librdkafka does not accept a property.
+    pub fn new(settings: &KafkaSettings) -> Result<Self, SinkError> {
+        let deliveries = Arc::new(Deliveries::new());
+        let servers = settings.bootstrap_servers.clone();
+        let reports = Reports { deliveries: Arc::clone(&deliveries) };
+        match kafka_config(settings, DEFAULTS).create_with_context(reports) {
+            Ok(producer) => Ok(Self { producer, deliveries, servers }),
+            Err(source) => Err(SinkError::Kafka {
+                action: "make a producer for",
+                topic: "topics".to_owned(),
+                servers,
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    /// Queues a record that belongs to this epoch. Does not block.
+    ///
+    /// # Errors
+    /// [`SinkError::Kafka`] where the record can never be sent as it is (too large, a topic name that is none), or the
+    /// producer has failed for good. Such a record is in no count, and does not hold back its epoch: what becomes of it
+    /// is the caller's to decide.
+    pub fn send(&self, epoch: u64, record: &KafkaRecord<'_>) -> Result<Enqueued, SinkError> {
+        let &KafkaRecord { topic, partition, key, headers, payload } = record;
+        let mut message = BaseRecord::with_opaque_to(topic, epoch as usize).key(key).payload(payload);
+        if let Some(partition) = partition {
+            message = message.partition(partition);
+        }
+        if !headers.is_empty() {
+            let owned = OwnedHeaders::new_with_capacity(headers.len());
+            message = message.headers(
+                headers.iter().fold(owned, |owned, &(key, value)| owned.insert(Header { key, value: Some(value) })),
+            );
+        }
+        self.deliveries.sending(epoch);
+        let Err((source, _)) = self.producer.send(message) else {
+            return Ok(Enqueued::Accepted);
+        };
+        self.deliveries.not_sent(epoch);
+        if source.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
+            return Ok(Enqueued::Full);
+        }
+        self.deliveries.trouble(source.to_string());
+        Err(SinkError::Kafka {
+            action: "send to",
+            topic: topic.to_owned(),
+            servers: self.servers.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Every record that was sent at an epoch before this one is acknowledged; the least of it and the epoch up to
+    /// which the caller has sent everything is the epoch before which all is durable. `u64::MAX` while nothing is
+    /// outstanding. An epoch of which a record was given up stays where it is: its input has to be read again.
+    #[must_use]
+    pub fn durable_before(&self) -> u64 {
+        self.deliveries.durable_before()
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn stats(&self) -> DeliveryStats {
+        self.deliveries.stats()
+    }
+
+    /// What is wrong, if anything is: an error after which nothing was delivered yet.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        match self.producer.client().fatal_error() {
+            Some((code, reason)) => Some(format!("{code}: {reason}")),
+            None => self.deliveries.last_error(),
+        }
+    }
+
+    /// Sends what is queued without waiting for more, and waits until all of it is acknowledged or given up.
+    ///
+    /// # Errors
+    /// [`SinkError::NotAcknowledged`] where that takes longer than `timeout`; the records stay queued.
+    pub fn flush(&self, timeout: Duration) -> Result<(), SinkError> {
+        match self.producer.flush(timeout) {
+            Ok(()) => Ok(()),
+            Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {
+                Err(SinkError::NotAcknowledged { in_flight: self.stats().in_flight(), servers: self.servers.clone() })
+            }
+            Err(source) => Err(SinkError::Kafka {
+                action: "flush",
+                topic: "topics".to_owned(),
+                servers: self.servers.clone(),
+                source: Box::new(source),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for KafkaWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaWriter")
+            .field("servers", &self.servers)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Receives what librdkafka has to say, on the producer's thread.
+struct Reports {
+    deliveries: Arc<Deliveries>,
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, epoch: usize) {
+        match result {
+            Ok(_) => self.deliveries.delivered(epoch as u64),
+            Err((error, message)) => {
+                let topic = message.topic();
+                tracing::error!(topic, epoch, %error, "a record was given up");
+                self.deliveries.failed(epoch as u64, format!("{topic}: {error}"));
+            }
+        }
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::info!(target: "librdkafka", facility, "{message}")
+            }
+            // librdkafka goes on by itself: what it calls an error is a warning to this program.
+            _ => tracing::warn!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka producer");
+        self.deliveries.trouble(format!("{error}: {reason}"));
+    }
+}
