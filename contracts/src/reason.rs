@@ -44,8 +44,10 @@ impl ReasonCode {
         undeclared_field = "UNDECLARED_FIELD";
     }
     about! {
-        /// Gate 3: the schema id is not in the registry.
+        /// Gate 3: the schema id is not in the registry. WARN where it is the catalog that names it, not the record.
         unknown_schema = "UNKNOWN_SCHEMA";
+        /// Gate 4 could not decide: the contract that the catalog names is not there or is broken.
+        unknown_contract = "UNKNOWN_CONTRACT";
         /// A required field is absent.
         missing_field = "MISSING_FIELD";
         /// A required field is there and null.

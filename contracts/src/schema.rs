@@ -18,6 +18,7 @@
 //!   itself are kept exactly up to 64-bit integers, and as 64-bit floats beyond.
 //! - References are never fetched.
 
+mod circle;
 mod fallback;
 mod keywords;
 mod overlay;
@@ -47,6 +48,9 @@ pub enum SchemaError {
     /// A reference that leads nowhere, or out of the schema.
     #[error("unresolved reference: {0}")]
     Reference(String),
+    /// A reference that leads back to itself for the same value.
+    #[error("circular reference '{0}'")]
+    Circular(String),
 }
 
 /// A schema as rules.
@@ -100,6 +104,9 @@ impl JsonSchema {
             message: error.to_string(),
         })?;
         fallback::check_references(schema, draft)?;
+        if let Some(reference) = circle::find(schema, draft) {
+            return Err(SchemaError::Circular(reference));
+        }
         Ok(keywords::translate(schema, draft))
     }
 }

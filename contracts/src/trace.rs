@@ -41,6 +41,12 @@ impl TraceId {
         (shape && length && parent != 0 && id != 0).then_some(Self(id))
     }
 
+    /// The low half, which is random in trace ids: a hash that is the same on every machine.
+    #[must_use]
+    pub fn hash(self) -> u64 {
+        self.0 as u64
+    }
+
     /// Appends the 32 hex digits.
     pub fn write_to(self, out: &mut Vec<u8>) {
         for shift in (0..32).rev() {

@@ -70,10 +70,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, YamlError> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location().map_or_else(Position::default, position);
-        // The place is ours to print, and a message is one line.
+        // The place is ours to print, a message is one line, and advice to Rust programs helps no author of YAML.
         let message = error.without_snippet().to_string();
         let message = message.lines().next().unwrap_or_default();
-        let message = message.split_once(" at line ").map_or(message, |(head, _)| head);
+        let end = [" at line ", "; use ", ", set "].iter().filter_map(|tail| message.find(tail)).min();
+        let message = message.get(..end.unwrap_or(message.len())).unwrap_or(message);
         YamlError { at, message: message.trim_end_matches([',', ':', ' ']).to_owned() }
     })?;
     Ok(node(raw, text))
@@ -266,7 +267,7 @@ mod tests {
         assert!(error.at.line >= 2, "{error:?}");
         assert!(!error.message.contains('\n') && !error.message.contains("line"), "{error:?}");
         let error = parse("a: 1\na: 2\n").unwrap_err();
-        assert_eq!(error.at.line, 2, "a key twice: {error:?}");
+        assert_eq!((error.at.line, error.message.as_str()), (2, "duplicate mapping key: a"));
     }
 
     #[test]

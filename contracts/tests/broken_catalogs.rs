@@ -89,7 +89,7 @@ fn entries_are_read_one_by_one() {
             "c/catalog.yaml:2:5: error[catalog-missing-key]",
             "c/catalog.yaml:4:18: error[catalog-bad-topic]",
             "c/catalog.yaml:5:21: error[catalog-bad-slo]",
-            "c/catalog.yaml:6:5: error[catalog-bad-tier]",
+            "c/catalog.yaml:6:11: error[catalog-bad-tier]",
             "c/catalog.yaml:7:14: error[catalog-bad-rollout]",
             "c/catalog.yaml:8:5: error[catalog-unknown-key]",
             "c/catalog.yaml:9:15: error[catalog-unknown-producer]",
@@ -102,7 +102,7 @@ fn entries_are_read_one_by_one() {
             "c/catalog.yaml:19:37: warning[catalog-unknown-consumes]",
             "c/catalog.yaml:19:46: error[catalog-consumes-itself]",
             "c/catalog.yaml:19:63: error[catalog-alias-clash]",
-            "c/catalog.yaml:20:52: error[catalog-alias-clash]",
+            "c/catalog.yaml:20:51: error[catalog-alias-clash]",
             "c/catalog.yaml:21:1: error[catalog-unknown-key]",
         ]
     );
@@ -124,7 +124,7 @@ fn a_topic_belongs_to_one_dataset() {
     let loaded = load(&[("catalog.yaml", catalog)]);
     assert_eq!(
         places(&loaded),
-        ["c/catalog.yaml:2:35: error[catalog-topic-claimed]", "c/catalog.yaml:2:38: error[catalog-topic-claimed]"]
+        ["c/catalog.yaml:2:34: error[catalog-topic-claimed]", "c/catalog.yaml:2:37: error[catalog-topic-claimed]"]
     );
     let urn = |topic: &str| loaded.catalog.dataset_of_topic(topic).map(|d| d.urn.to_string());
     assert_eq!(urn("t").as_deref(), Some("urn:dp:a:x"), "the first in URN order, not in the file");
@@ -157,12 +157,12 @@ fn references_that_lead_nowhere() {
     assert_eq!(
         places(&loaded),
         [
-            "c/catalog.yaml:2:54: error[catalog-contract-not-found]",
-            "c/catalog.yaml:3:54: error[catalog-bad-reference]",
-            "c/catalog.yaml:4:52: error[catalog-schema-not-found]",
-            "c/catalog.yaml:5:52: error[catalog-bad-reference]",
-            "c/catalog.yaml:6:52: warning[catalog-broken-schema]",
-            "c/catalog.yaml:7:52: warning[catalog-broken-schema]",
+            "c/catalog.yaml:2:49: error[catalog-contract-not-found]",
+            "c/catalog.yaml:3:49: error[catalog-bad-reference]",
+            "c/catalog.yaml:4:47: error[catalog-schema-not-found]",
+            "c/catalog.yaml:5:47: error[catalog-bad-reference]",
+            "c/catalog.yaml:6:47: warning[catalog-broken-schema]",
+            "c/catalog.yaml:7:47: warning[catalog-broken-schema]",
             "c/notes.yaml: note[catalog-not-a-contract]",
             "c/schemas/avro-value/3.avsc: note[schema-not-judged]",
             "c/schemas/bad/1.json:3:1: error[schema-syntax]",
@@ -199,7 +199,7 @@ fn a_contract_of_several_objects_needs_one_about_the_topic() {
                    \x20 - {urn: 'urn:dp:d:1', topics: ['b\\.[a-z]+'], contract: 'dc:a:1'}\n\
                    \x20 - {urn: 'urn:dp:d:2', topics: [elsewhere], contract: 'dc:a:1'}\n";
     let loaded = load(&[("catalog.yaml", catalog), ("two.yaml", &two)]);
-    assert_eq!(places(&loaded), ["c/catalog.yaml:3:61: error[catalog-no-schema-object]"]);
+    assert_eq!(places(&loaded), ["c/catalog.yaml:3:56: error[catalog-no-schema-object]"]);
     let states: Vec<_> = loaded.catalog.datasets().iter().map(|d| d.contract_state).collect();
     assert_eq!(states, [GateState::Ok, GateState::Broken]);
 }

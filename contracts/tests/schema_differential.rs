@@ -3,13 +3,14 @@
 //! Where they are meant to differ, the generators keep away:
 //! - `format`: asserted here in all drafts, and by code of our own for the common ones.
 //! - Numbers beyond 2^53 and decimal fractions: exact here, 64-bit floats there. Fractions are multiples of 1/4.
+//! - References that go in circles: an error here, undefined by the standard.
 //! - Names that are there twice, and numbers out of a float's range: `serde_json` cannot hold them.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
 use faultline_contracts::{
     document::{Limits, Parser},
-    schema::JsonSchema,
+    schema::{JsonSchema, SchemaError},
     validator::{Findings, Validator},
 };
 use jsonschema::error::ValidationErrorKind;
@@ -28,7 +29,7 @@ fn number() -> impl Strategy<Value = Value> {
         4 => (-3_i64..8).prop_map(Value::from),
         2 => (-12_i64..32).prop_map(|quarters| json!(quarters as f64 / 4.0)),
         1 => Just(json!(9_007_199_254_740_992_i64)),
-        1 => Just(json!(1e300)),
+        1 => Just(json!(1e15)),
     ]
 }
 
@@ -286,12 +287,13 @@ thread_local! {
 }
 
 fn compare(schema: &Value, documents: &[Value]) -> Result<(), TestCaseError> {
-    let oracle = match jsonschema::options().offline().should_validate_formats(true).build(schema) {
-        Ok(oracle) => oracle,
-        // References that only lead to themselves.
-        Err(_) => return Ok(()),
+    let oracle = jsonschema::options().offline().should_validate_formats(true).build(schema);
+    let oracle = oracle.map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let compiled = match JsonSchema::compile_value(schema) {
+        Ok(compiled) => compiled,
+        Err(SchemaError::Circular(_)) => return Ok(()),
+        Err(error) => return Err(TestCaseError::fail(error.to_string())),
     };
-    let compiled = JsonSchema::compile_value(schema).map_err(|error| TestCaseError::fail(error.to_string()))?;
     prop_assert!(compiled.unsupported.is_empty(), "{:?}", compiled.unsupported);
     let validator = Validator::compile(Some(&compiled.rule), None);
     let (mut parser, mut findings) = (Parser::new(Limits::default()), Findings::new(1_000));
@@ -302,7 +304,13 @@ fn compare(schema: &Value, documents: &[Value]) -> Result<(), TestCaseError> {
         let valid = oracle.is_valid(document);
         prop_assert_eq!(findings.is_empty(), valid, "{}\n{}\n{:?}", schema, text, findings.reason_codes());
         let ours: BTreeSet<&str> = findings.reason_codes().iter().map(|code| code.kind()).collect();
-        let theirs: BTreeSet<&str> = oracle.iter_errors(document).filter_map(|error| kind(error.kind())).collect();
+        // The crate lists a required name as missing where it is there and `additionalProperties: false` forbids it.
+        let is_true = |error: &jsonschema::ValidationError<'_>| match error.kind() {
+            ValidationErrorKind::Required { property } => error.instance().get(property.as_str().unwrap()).is_none(),
+            _ => true,
+        };
+        let errors = oracle.iter_errors(document).filter(is_true);
+        let theirs: BTreeSet<&str> = errors.filter_map(|error| kind(error.kind())).collect();
         prop_assert!(ours.is_superset(&theirs), "{}\n{}\n{:?} {:?}", schema, text, ours, theirs);
         SEEN.with_borrow_mut(|seen| seen[usize::from(valid)] += 1);
     }

@@ -1,8 +1,28 @@
 //! `faultline.yaml`: everything that can be set, with its default.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
+use faultline_contracts::document;
+use faultline_operators::{
+    blast_radius::ReachOptions,
+    compliance::WindowOptions,
+    correlation::LookBack,
+    decode::{openlineage, otlp},
+    hypotheses::ExplanationOptions,
+    retention::Retention,
+    signals::SignalOptions,
+};
+use faultline_sinks::kafka::KafkaSettings;
 use serde::Deserialize;
+
+use crate::intake::IntakeOptions;
+
+/// Into how many parts waiting spans are divided among workers.
+const SPAN_SHARDS: usize = 16;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +129,14 @@ pub struct KafkaConfig {
 }
 
 impl KafkaConfig {
+    /// As clients are made from it.
+    #[must_use]
+    pub fn client(&self) -> KafkaSettings {
+        let mut client = KafkaSettings::new(&self.bootstrap);
+        client.properties.extend(self.settings.clone());
+        client
+    }
+
     fn default_group() -> String {
         "faultline".to_owned()
     }
@@ -210,20 +238,21 @@ impl Default for Limits {
 #[serde(deny_unknown_fields, default)]
 pub struct Windows {
     /// Length of a window.
-    pub width_ms: i64,
+    pub width_ms: u64,
     /// How far the watermark stays behind the newest record of a partition.
-    pub allowed_lateness_ms: i64,
+    pub allowed_lateness_ms: u64,
     /// How long after its end a window is still corrected by late records.
-    pub grace_ms: i64,
+    pub grace_ms: u64,
     /// How long a silent partition holds the watermark.
     pub idle_timeout_ms: u64,
     /// How far ahead of the clock a record's time may be before it is held back to that.
-    pub future_ms: i64,
+    pub future_ms: u64,
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { width_ms: 300_000, allowed_lateness_ms: 10_000, grace_ms: 3_600_000, idle_timeout_ms: 30_000, future_ms: 300_000 }
+        let WindowOptions { width_ms, allowed_lateness_ms, grace_ms, idle_timeout_ms } = WindowOptions::default();
+        Self { width_ms, allowed_lateness_ms, grace_ms, idle_timeout_ms, future_ms: 300_000 }
     }
 }
 
@@ -240,12 +269,20 @@ pub struct Signals {
     /// How often counts of an ongoing breach are refreshed, in milliseconds.
     pub refresh_ms: u64,
     /// How long a resolved breach is remembered, in milliseconds.
-    pub retention_ms: u64,
+    pub breach_retention_ms: u64,
 }
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { min_volume: 50, min_volume_at_end: 1, recovery_windows: 2, refresh_ms: 5_000, retention_ms: 86_400_000 }
+        let SignalOptions {
+            min_volume,
+            min_volume_at_end,
+            recovery_windows,
+            tick_ms: _,
+            refresh_ms,
+            breach_retention_ms,
+        } = SignalOptions::default();
+        Self { min_volume, min_volume_at_end, recovery_windows, refresh_ms, breach_retention_ms }
     }
 }
 
@@ -255,6 +292,10 @@ impl Default for Signals {
 pub struct Correlation {
     /// A change older than this before the first failure is no candidate.
     pub look_back_ms: i64,
+    /// How much later than the first failure a change may be recorded, because clocks differ.
+    pub skew_ms: i64,
+    /// How many lineage edges upstream a cause is looked for.
+    pub max_hops: u8,
     /// How long spans wait for a failing record of their trace.
     pub span_retention_ms: i64,
     /// The most spans that wait.
@@ -265,7 +306,9 @@ pub struct Correlation {
 
 impl Default for Correlation {
     fn default() -> Self {
-        Self { look_back_ms: 86_400_000, span_retention_ms: 3_600_000, span_capacity: 1_000_000, top_k: 5 }
+        let LookBack { look_back_ms, skew_ms } = LookBack::default();
+        let ExplanationOptions { max_hops, max_hypotheses: top_k, look_back: _ } = ExplanationOptions::default();
+        Self { look_back_ms, skew_ms, max_hops, span_retention_ms: 3_600_000, span_capacity: 1_000_000, top_k }
     }
 }
 
@@ -301,6 +344,62 @@ impl Default for Serve {
     }
 }
 
+/// What the parts of the engine are given.
+impl Config {
+    /// For windows and watermark.
+    #[must_use]
+    pub fn window_options(&self) -> WindowOptions {
+        let Windows { width_ms, allowed_lateness_ms, grace_ms, idle_timeout_ms, future_ms: _ } = self.windows;
+        WindowOptions { width_ms, allowed_lateness_ms, grace_ms, idle_timeout_ms }
+    }
+
+    /// For signals and breaches.
+    #[must_use]
+    pub fn signal_options(&self) -> SignalOptions {
+        let Signals { min_volume, min_volume_at_end, recovery_windows, refresh_ms, breach_retention_ms } = self.signals;
+        let tick_ms = self.tick_ms;
+        SignalOptions { min_volume, min_volume_at_end, recovery_windows, tick_ms, refresh_ms, breach_retention_ms }
+    }
+
+    /// For explanations.
+    #[must_use]
+    pub fn explanation_options(&self) -> ExplanationOptions {
+        let Correlation { look_back_ms, skew_ms, max_hops, top_k, span_retention_ms: _, span_capacity: _ } =
+            self.correlation;
+        ExplanationOptions { look_back: LookBack { look_back_ms, skew_ms }, max_hops, max_hypotheses: top_k }
+    }
+
+    /// For spans that wait for a failing record.
+    #[must_use]
+    pub fn span_retention(&self) -> Retention {
+        let Correlation { span_retention_ms, span_capacity, .. } = self.correlation;
+        Retention { keep_ms: span_retention_ms, capacity: span_capacity, shards: SPAN_SHARDS }
+    }
+
+    /// For the blast radii of breaches and watchers.
+    #[must_use]
+    pub fn reach_options(&self) -> ReachOptions {
+        ReachOptions { budget: self.blast_radius.budget }
+    }
+
+    /// For the parser.
+    #[must_use]
+    pub fn document_limits(&self) -> document::Limits {
+        document::Limits { max_bytes: self.limits.record_bytes, max_depth: self.limits.depth }
+    }
+
+    /// For the intake of a worker.
+    #[must_use]
+    pub fn intake_options(&self) -> IntakeOptions {
+        IntakeOptions {
+            pass: self.evidence.pass,
+            window_ms: self.windows.width_ms as i64,
+            lineage: openlineage::Limits::default(),
+            spans: otlp::Limits::default(),
+        }
+    }
+}
+
 impl Config {
     /// Reads and checks a file. Paths in it are relative to its folder.
     ///
@@ -326,7 +425,6 @@ impl Config {
         let positive = [
             ("workers", self.workers as u64),
             ("tick_ms", self.tick_ms),
-            ("windows.width_ms", self.windows.width_ms.max(0) as u64),
             ("signals.recovery_windows", u64::from(self.signals.recovery_windows)),
             ("correlation.look_back_ms", self.correlation.look_back_ms.max(0) as u64),
             ("limits.record_bytes", self.limits.record_bytes as u64),
@@ -336,20 +434,16 @@ impl Config {
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError::Value { key, message: "must be greater than 0".to_owned() });
         }
-        let not_negative = [
-            ("windows.allowed_lateness_ms", self.windows.allowed_lateness_ms),
-            ("windows.grace_ms", self.windows.grace_ms),
-            ("windows.future_ms", self.windows.future_ms),
-        ];
-        if let Some((key, value)) = not_negative.into_iter().find(|(_, value)| *value < 0) {
-            return Err(ConfigError::Value { key, message: format!("{value} is negative") });
-        }
+        self.window_options()
+            .validate()
+            .map_err(|error| ConfigError::Value { key: "windows", message: error.to_string() })?;
         if self.limits.depth > 128 {
             return Err(ConfigError::Value { key: "limits.depth", message: "must be at most 128".to_owned() });
         }
         for listener in [self.serve.grpc, self.serve.metrics] {
             if !listener.ip().is_loopback() {
-                let message = format!("{listener} is not a loopback address; without TLS and tokens only loopback is served");
+                let message =
+                    format!("{listener} is not a loopback address; without TLS and tokens only loopback is served");
                 return Err(ConfigError::Value { key: "serve", message });
             }
         }
@@ -384,7 +478,11 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_named() {
-        for (text, key) in [("tick_ms: 0", "tick_ms"), ("limits: {depth: 1000}", "limits.depth"), ("serve: {grpc: '0.0.0.0:1'}", "serve")] {
+        for (text, key) in [
+            ("tick_ms: 0", "tick_ms"),
+            ("limits: {depth: 1000}", "limits.depth"),
+            ("serve: {grpc: '0.0.0.0:1'}", "serve"),
+        ] {
             let error = load(text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
         }

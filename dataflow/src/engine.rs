@@ -23,7 +23,6 @@ use crate::{
     intake::{EvidenceOutput, WorkerIntake},
     metrics::Metrics,
     sources::{
-        Intake,
         files::FileSource,
         kafka::{KafkaSource, KafkaSourceError, KafkaSourceOptions},
         replay::{ReplayIndex, ReplaySource},
@@ -215,7 +214,10 @@ impl Engine {
     /// # Errors
     /// What the first worker that failed says.
     pub fn join(self) -> Result<(), EngineError> {
-        self.guards.join().into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| Err(EngineError::Worker(panic))))
+        self.guards
+            .join()
+            .into_iter()
+            .try_for_each(|ended| ended.unwrap_or_else(|panic| Err(EngineError::Worker(panic))))
     }
 }
 
@@ -330,8 +332,8 @@ impl<E: EvidenceOutput> Run<'_, E> {
 
     /// Hands over what is open and lets go of the inputs, so that the dataflow can complete.
     fn finish(mut self) {
-        let end = self.inputs.epoch() + 1;
-        self.close_epoch(end);
+        let mut pending = self.intake.close_epoch(self.inputs.epoch());
+        self.inputs.send(&mut pending);
         self.intake.evidence_mut().finish();
     }
 
@@ -341,7 +343,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
         let options = KafkaSourceOptions {
             kafka,
             topics: &self.config.topics,
-            future_ms: self.config.windows.future_ms,
+            future_ms: self.config.windows.future_ms as i64,
             worker: worker.index(),
             workers: worker.peers(),
             metrics: Arc::clone(self.metrics),
@@ -360,7 +362,8 @@ impl<E: EvidenceOutput> Run<'_, E> {
         let Config { files, topics, windows, limits, .. } = self.config;
         // An envelope escapes its payload, at worst six bytes for one.
         let longest = limits.record_bytes.saturating_mul(6).saturating_add(1 << 20);
-        let mut source = FileSource::new(files, worker.index(), worker.peers(), topics, windows.future_ms, longest);
+        let mut source =
+            FileSource::new(files, worker.index(), worker.peers(), topics, windows.future_ms as i64, longest);
         self.live(worker, |intake, now| source.poll(BATCH, now, intake));
         Ok(())
     }
@@ -376,7 +379,9 @@ impl<E: EvidenceOutput> Run<'_, E> {
             let taken = poll(&mut self.intake, now);
 
             let mut asked = false;
-            while let Some(Command::Stand(query, diff)) = self.commands.as_ref().and_then(|commands| commands.try_recv().ok()) {
+            while let Some(Command::Stand(query, diff)) =
+                self.commands.as_ref().and_then(|commands| commands.try_recv().ok())
+            {
                 self.inputs.stand(query, diff);
                 asked = true;
             }

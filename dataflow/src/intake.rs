@@ -322,11 +322,13 @@ impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
                     self.pending.deployments.extend(deployment);
                 }),
                 TopicRole::Lineage => openlineage::decode(payload, &*names, self.options.lineage).map(|decoded| {
-                    self.metrics.cut("lineage", decoded.dropped);
-                    self.pending.lineage.extend(decoded.events);
+                    let openlineage::Omitted { inputs, outputs, columns, malformed } = decoded.omitted;
+                    self.metrics.cut("lineage", (inputs + outputs + columns + malformed) as u64);
+                    self.pending.lineage.extend(decoded.event);
                 }),
                 TopicRole::Spans => otlp::decode(headers, payload, &*names, self.options.spans).map(|decoded| {
-                    self.metrics.cut("spans", decoded.dropped);
+                    let otlp::Omitted { unnamed, invalid, facts, links } = decoded.omitted;
+                    self.metrics.cut("spans", (unnamed + invalid + facts + links) as u64);
                     self.pending.spans.extend(decoded.spans);
                 }),
                 TopicRole::Data | TopicRole::Own => Ok(()),
@@ -334,7 +336,8 @@ impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
             match outcome {
                 Ok(()) => self.metrics.decoded(role),
                 Err(error) => {
-                    let place = format_args!("{}[{}]@{}: {error}", record.at.topic, record.at.partition, record.at.offset);
+                    let place =
+                        format_args!("{}[{}]@{}: {error}", record.at.topic, record.at.partition, record.at.offset);
                     self.rejected(rejection(role), &place);
                 }
             }

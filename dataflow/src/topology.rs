@@ -16,22 +16,21 @@ use differential_dataflow::{VecCollection, input::InputSession};
 use faultline_contracts::{
     asset::Asset,
     deployment::Deployment,
-    ids::EntityId,
-    incident::Breach,
     lineage::{FlowEdge, LineageEvent},
-    policy::{DatasetPolicy, Rollout},
+    policy::DatasetPolicy,
     trace::ServiceSpan,
 };
 use faultline_operators::{
-    blast_radius::{self, Direction, QueryKey, ReachQuery},
+    adjacency::Direction,
+    blast_radius::{self, QueryKey, ReachQuery},
+    compliance::WindowCensus,
     compliance::{ComplianceDelta, compliance_windows},
-    correlation,
-    deployments::deployments,
-    graph,
-    hypotheses::{ExplanationInputs, explanations},
+    deployments::{DeploymentHistory, deployments},
+    graph::{self, GraphInputs, Producer},
+    hypotheses::{CatalogChange, ExplanationInputs, explanations},
     impact::{self, ImpactQuery},
     incidents::incidents,
-    lineage::{lineage, with_declared},
+    lineage::{LineageOptions, lineage, with_declared},
     retention::retain,
     signals::signals,
     watermark::PartitionProgress,
@@ -64,6 +63,8 @@ pub struct Inputs {
     policies: InputSession<u64, DatasetPolicy, isize>,
     assets: InputSession<u64, Asset, isize>,
     declared: InputSession<u64, FlowEdge, isize>,
+    producers: InputSession<u64, Producer, isize>,
+    catalog_changes: InputSession<u64, CatalogChange, isize>,
     queries: InputSession<u64, ReachQuery, isize>,
     epoch: u64,
 }
@@ -77,6 +78,10 @@ pub struct CatalogRows {
     pub assets: Vec<Asset>,
     /// Who consumes what, as declared.
     pub flows: Vec<FlowEdge>,
+    /// Producers.
+    pub producers: Vec<Producer>,
+    /// When contracts came into force.
+    pub changes: Vec<CatalogChange>,
 }
 
 impl Inputs {
@@ -95,6 +100,8 @@ impl Inputs {
         rows.policies.into_iter().for_each(|row| self.policies.insert(row));
         rows.assets.into_iter().for_each(|row| self.assets.insert(row));
         rows.flows.into_iter().for_each(|row| self.declared.insert(row));
+        rows.producers.into_iter().for_each(|row| self.producers.insert(row));
+        rows.changes.into_iter().for_each(|row| self.catalog_changes.insert(row));
     }
 
     /// Adds (1) or removes (−1) a standing blast radius.
@@ -120,6 +127,10 @@ impl Inputs {
         self.assets.flush();
         self.declared.advance_to(epoch);
         self.declared.flush();
+        self.producers.advance_to(epoch);
+        self.producers.flush();
+        self.catalog_changes.advance_to(epoch);
+        self.catalog_changes.flush();
         self.queries.advance_to(epoch);
         self.queries.flush();
     }
@@ -156,28 +167,33 @@ pub fn build<'scope>(
     let mut policies = InputSession::new();
     let mut assets = InputSession::new();
     let mut declared = InputSession::new();
+    let mut producers = InputSession::new();
+    let mut catalog_changes = InputSession::new();
     let mut queries = InputSession::new();
 
     let policy_rows: VecCollection<'scope, u64, DatasetPolicy> = policies.to_collection(scope);
     let asset_rows: VecCollection<'scope, u64, Asset> = assets.to_collection(scope);
     let declared_rows: VecCollection<'scope, u64, FlowEdge> = declared.to_collection(scope);
     let watched: VecCollection<'scope, u64, ReachQuery> = queries.to_collection(scope);
+    let producer_rows: VecCollection<'scope, u64, Producer> = producers.to_collection(scope);
+    let catalog_change_rows: VecCollection<'scope, u64, CatalogChange> = catalog_changes.to_collection(scope);
     let progress_rows = progress.to_stream(scope);
 
     // Records → windows → signals → breaches.
-    let windows = compliance_windows(deltas.to_stream(scope), progress_rows.clone(), config.window_options());
-    let signals = signals(windows.windows.clone(), policy_rows.clone(), config.signal_options());
-    let enabled = policy_rows.clone().filter(|policy| policy.rollout == Rollout::On).map(|policy| (policy.dataset, ()));
-    let breaches: VecCollection<'scope, u64, Breach> = signals
-        .breaches
-        .clone()
-        .map(|breach| (breach.dataset.clone(), breach))
-        .join_map(enabled, |_, breach, ()| breach.clone());
+    let windows = compliance_windows(deltas.to_stream(scope), progress_rows.clone(), &config.window_options());
+    let signals = signals(windows.windows.clone(), policy_rows.clone(), &config.signal_options());
+    let breaches = signals.breaches;
 
     // What changed, what ran, what flows where.
-    let deployed = deployments(deployment_events.to_stream(scope), config.deployment_options());
-    let traced = retain(spans.to_stream(scope), |span: &ServiceSpan| span.at, config.span_retention());
-    let lineage = lineage(lineage_events.to_stream(scope), config.lineage_options());
+    let deployed = deployments(deployment_events.to_stream(scope), DeploymentHistory::default());
+    let traced = retain(
+        spans.to_stream(scope),
+        "Spans",
+        |span: &ServiceSpan| span.trace_id.hash(),
+        |span| span.at,
+        config.span_retention(),
+    );
+    let lineage = lineage(lineage_events.to_stream(scope), LineageOptions::default());
     let flows = with_declared(lineage.edges.clone(), declared_rows);
 
     // Why, and what it reaches.
@@ -189,38 +205,40 @@ pub fn build<'scope>(
             spans: traced.facts.clone(),
             runs: lineage.runs.clone(),
             edges: flows.clone(),
+            catalog_changes: catalog_change_rows,
         },
         config.explanation_options(),
     );
     let incident_rows = incidents(breaches.clone(), policy_rows.clone(), explained.parents.clone());
     let max_hops = config.blast_radius.max_hops;
     let of_breaches = breaches.clone().map(move |breach| ReachQuery {
-        key: QueryKey::incident(breach.id),
+        key: QueryKey::of_incident(breach.id),
         root: breach.dataset,
         direction: Direction::Downstream,
         max_hops,
     });
-    let reach = blast_radius::standing(of_breaches.concat(watched), flows.clone(), config.blast_radius.budget);
-    let hit = impact::standing(
+    let reach = blast_radius::standing(of_breaches.concat(watched), flows.clone(), config.reach_options());
+    let hit = impact::standing_within(
         breaches.clone().map(|breach| ImpactQuery {
-            key: QueryKey::incident(breach.id),
+            key: QueryKey::of_incident(breach.id),
             since: breach.first_failure_at(),
             root: breach.dataset,
             resolved_at: breach.resolved_at,
         }),
+        reach.rows.clone(),
         flows.clone(),
         lineage.runs.clone(),
     );
 
     // The graph that leaves.
-    let outgoing = graph::graph(graph::GraphInputs {
+    let outgoing = GraphInputs {
         policies: policy_rows,
+        producers: producer_rows,
         assets: asset_rows.clone(),
-        flows: flows.clone(),
+        flow: flows.clone(),
         incidents: incident_rows.clone(),
         explanations: explained.explanations.clone(),
-        signals: signals.signals.clone(),
-    });
+    };
 
     // Everything, as changes.
     let changes = scope.concatenate([
@@ -236,12 +254,16 @@ pub fn build<'scope>(
         rows(reach.rows, Change::Reach),
         rows(reach.truncated, Change::Truncated),
         rows(hit, Change::Impact),
-        rows(outgoing.vertices, Change::Vertex),
-        rows(outgoing.edges, Change::Edge),
+        rows(graph::vertices(outgoing.clone()), Change::Vertex),
+        rows(graph::edges(outgoing), Change::Edge),
         facts(progress_rows, Change::Progress),
         facts(control_progress.to_stream(scope), Change::Progress),
         facts(windows.watermark, Change::Watermark),
         facts(windows.late, Change::Late),
+        facts(windows.census, |WindowCensus { worker, live, .. }| Change::LiveWindows { worker, live }),
+        facts(traced.dropped, |dropped| Change::Dropped("spans".to_owned(), dropped.late + dropped.over_capacity)),
+        facts(deployed.dropped, |(_, count)| Change::Dropped("deployments".to_owned(), count)),
+        facts(lineage.dropped, |(reason, count)| Change::Dropped(format!("lineage_{}", reason.as_str()), count)),
     ]);
     let probe = keep_view(changes, viewers, publish);
 
@@ -255,6 +277,8 @@ pub fn build<'scope>(
         policies,
         assets,
         declared,
+        producers,
+        catalog_changes,
         queries,
         epoch: 0,
     };
@@ -298,8 +322,10 @@ fn keep_view<'scope>(changes: Updates<'scope>, viewers: Vec<usize>, publish: Opt
         copies
     });
     let mut publish = publish;
-    let (probe, _) = fanned
-        .unary_frontier(Exchange::new(|(viewer, _): &(u64, _)| *viewer), "View", move |_, _| {
+    let kept = fanned.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        Exchange::new(|(viewer, _): &(u64, _)| *viewer),
+        "View",
+        move |_, _| {
             let mut open = BTreeMap::<u64, Vec<(Change, isize)>>::new();
             let mut closed = 0;
             move |(input, frontier), _output| {
@@ -322,10 +348,9 @@ fn keep_view<'scope>(changes: Updates<'scope>, viewers: Vec<usize>, publish: Opt
                     publish.close(upto);
                 }
             }
-        })
-        .container::<Vec<()>>()
-        .probe();
-    probe
+        },
+    );
+    kept.probe().0
 }
 
 fn consolidate(changes: &mut Vec<(Change, isize)>) {
@@ -339,4 +364,3 @@ fn consolidate(changes: &mut Vec<(Change, isize)>) {
     });
     changes.retain(|(_, diff)| *diff != 0);
 }
-

@@ -19,7 +19,7 @@ use faultline_contracts::{
     record::TopicPartition,
     signal::{Signal, SignalKind},
     time::UnixMillis,
-    window::{ComplianceWindow, WindowKey},
+    window::{ComplianceWindow, Verdicts, WindowKey},
 };
 use faultline_operators::{
     adjacency::AdjacencyIndex,
@@ -68,6 +68,13 @@ pub enum Change {
     Watermark(UnixMillis),
     /// Records too late for their window; never retracted.
     Late(LateRecords),
+    /// How many windows a worker holds; never retracted.
+    LiveWindows {
+        /// The worker.
+        worker: usize,
+        /// Its windows.
+        live: usize,
+    },
     /// Facts that a bounded operator dropped; never retracted.
     Dropped(String, u64),
 }
@@ -118,6 +125,8 @@ pub struct View {
     pub vertices: BTreeMap<EntityId, Vertex>,
     /// Edges of the outgoing graph.
     pub edges: BTreeMap<EntityId, Edge>,
+    /// How many windows each worker holds.
+    pub live_windows: BTreeMap<usize, usize>,
     /// Records too late for their window.
     pub late_records: u64,
     /// Facts dropped by bounded operators, by what.
@@ -133,7 +142,13 @@ fn set<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, row: V, came: boo
     }
 }
 
-fn set_in<G: Ord + Clone, K: Ord, V: PartialEq>(map: &mut BTreeMap<G, BTreeMap<K, V>>, group: G, key: K, row: V, came: bool) {
+fn set_in<G: Ord + Clone, K: Ord, V: PartialEq>(
+    map: &mut BTreeMap<G, BTreeMap<K, V>>,
+    group: G,
+    key: K,
+    row: V,
+    came: bool,
+) {
     let rows = map.entry(group.clone()).or_default();
     set(rows, key, row, came);
     if rows.is_empty() {
@@ -145,7 +160,9 @@ impl View {
     /// Applies an epoch's changes, departures first.
     pub fn apply(&mut self, epoch: &EpochChanges) {
         self.epoch = self.epoch.max(epoch.epoch);
-        for &(ref change, diff) in epoch.changes.iter().filter(|(_, diff)| *diff < 0).chain(epoch.changes.iter().filter(|(_, diff)| *diff > 0)) {
+        for &(ref change, diff) in
+            epoch.changes.iter().filter(|(_, diff)| *diff < 0).chain(epoch.changes.iter().filter(|(_, diff)| *diff > 0))
+        {
             self.apply_one(change.clone(), diff);
         }
     }
@@ -169,14 +186,14 @@ impl View {
                     self.deployments.remove(&key);
                 }
             }
-            Change::Reach(row) => set_in(&mut self.reach, row.query.clone(), row.node.clone(), row, came),
+            Change::Reach(row) => set_in(&mut self.reach, row.query, row.node.clone(), row, came),
             Change::Truncated(query) if came => {
                 self.truncated.insert(query);
             }
             Change::Truncated(query) => {
                 self.truncated.remove(&query);
             }
-            Change::Impact(row) => set_in(&mut self.impacts, row.query.clone(), row.node.clone(), row, came),
+            Change::Impact(row) => set_in(&mut self.impacts, row.query, row.node.clone(), row, came),
             Change::Vertex(row) => set(&mut self.vertices, row.id.clone(), row, came),
             Change::Edge(row) => set(&mut self.edges, row.id(), row, came),
             Change::Progress(row) => {
@@ -184,7 +201,12 @@ impl View {
                 *offset = row.offset.max(*offset);
             }
             Change::Watermark(at) => self.watermark = self.watermark.max(Some(at)),
-            Change::Late(row) => self.late_records += row.count,
+            Change::LiveWindows { worker, live } => {
+                self.live_windows.insert(worker, live);
+            }
+            Change::Late(LateRecords { verdicts: Verdicts { pass, fail, warn }, .. }) => {
+                self.late_records += pass + fail + warn;
+            }
             Change::Dropped(what, count) => *self.dropped.entry(what).or_default() += count,
         }
     }

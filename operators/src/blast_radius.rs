@@ -12,14 +12,33 @@
 //! budget.
 
 use differential_dataflow::{VecCollection, operators::Iterate};
-use faultline_contracts::{ids::EntityId, lineage::FlowEdge};
+use faultline_contracts::{
+    ids::{EntityId, IncidentId},
+    lineage::FlowEdge,
+};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::adjacency::Direction;
 
 /// What tells standing questions apart; the caller's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueryKey(pub u64);
+
+impl QueryKey {
+    /// The key of what an incident's dataset reaches. Incident ids have 40 bits, so no search has this key.
+    #[must_use]
+    pub fn of_incident(incident: IncidentId) -> Self {
+        Self(incident.0)
+    }
+
+    /// The key of a search that somebody watches; equal searches have equal keys.
+    #[must_use]
+    pub fn of_search(root: &EntityId, direction: Direction, max_hops: u32) -> Self {
+        let search = format!("{}\u{0}{max_hops}\u{0}{root}", direction.as_str());
+        Self(1 << 63 | xxh3_64(search.as_bytes()) >> 1)
+    }
+}
 
 /// A standing question.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,9 +105,10 @@ pub fn standing<'s>(
     options: ReachOptions,
 ) -> StandingReach<'s> {
     let ReachOptions { budget } = options;
-    let askers =
-        queries.map(|ReachQuery { key, root, direction, max_hops }| (Search { root, direction, max_hops }, key));
-    let askers = askers.arrange_by_key_named("Askers");
+    let askers = queries
+        .map(|ReachQuery { key, root, direction, max_hops }| (Search { root, direction, max_hops }, key))
+        .distinct()
+        .arrange_by_key_named("Askers");
     let searches = askers.clone().as_collection(|search, _| search.clone()).distinct();
     let levels = reach(searches, edges).map(|((search, node), (hops, via))| ((search, hops), (node, via)));
 

@@ -79,8 +79,8 @@ pub struct ComplianceWindows<'s> {
     pub windows: VecCollection<'s, u64, ComplianceWindow>,
     /// What came too late, per dataset and epoch.
     pub late: StreamVec<'s, u64, LateRecords>,
-    /// The watermark, on each worker for its own use, when it has changed. Steps between two inputs may be left out:
-    /// the last value at or before an epoch that is closed is a lower bound there.
+    /// The watermark, on each worker for its own use: at every epoch with progress, and when it has changed. Between two
+    /// inputs, steps may be left out: the last value at or before a closed epoch is a lower bound there.
     pub watermark: StreamVec<'s, u64, UnixMillis>,
     /// What each worker holds, when it has changed.
     pub census: StreamVec<'s, u64, WindowCensus>,
@@ -225,29 +225,32 @@ impl Clerk {
 
     /// Acts at every closed epoch that has input or at which the watermark moves a window on.
     fn close(&mut self, closed: Closed, mut send: impl FnMut(u64, Actions)) {
+        let last_reported = self.pending.iter().rfind(|(_, input)| !input.progress.is_empty());
+        let last_reported = last_reported.map_or(0, |(&epoch, _)| epoch).max(self.watermark.last_progress());
         loop {
             let input = self.pending.first_key_value().map(|(&epoch, _)| epoch);
             let deadline = self.windows.next_deadline().and_then(|target| self.watermark.epoch_reaching(target));
             let deadline = deadline
                 .map(|epoch| epoch.max(self.next))
                 // Time ends with the last progress.
-                .filter(|&epoch| closed != Closed::All || epoch <= self.watermark.last_progress());
+                .filter(|&epoch| closed != Closed::All || epoch <= last_reported);
             let Some(epoch) = [input, deadline].into_iter().flatten().min().filter(|&epoch| closed.contains(epoch))
             else {
                 break;
             };
             let EpochInput { deltas, progress } = self.pending.remove(&epoch).unwrap_or_default();
+            let reported = !progress.is_empty();
             let watermark = self.watermark.advance(epoch, progress);
             let step = self.windows.step(deltas, watermark);
             self.next = epoch.saturating_add(1);
-            let actions = Actions { step, watermark: self.announce(watermark), census: self.count() };
+            let actions = Actions { step, watermark: self.announce(watermark, reported), census: self.count() };
             send(epoch, actions);
         }
         // Between inputs the watermark may have gone on without moving any window.
         if let Closed::Before(open) = closed
             && let Some(last) = open.checked_sub(1).filter(|&last| last >= self.next)
         {
-            let watermark = self.announce(self.watermark.at(last));
+            let watermark = self.announce(self.watermark.at(last), false);
             if watermark.is_some() {
                 send(last, Actions { step: Step::default(), watermark, census: None });
             }
@@ -255,8 +258,8 @@ impl Clerk {
         }
     }
 
-    fn announce(&mut self, watermark: Option<UnixMillis>) -> Option<UnixMillis> {
-        if watermark == self.announced {
+    fn announce(&mut self, watermark: Option<UnixMillis>, anyway: bool) -> Option<UnixMillis> {
+        if watermark == self.announced && !anyway {
             return None;
         }
         self.announced = watermark;

@@ -10,7 +10,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use faultline_contracts::{
-    catalog::{Catalog, DatasetEntry, JudgeState},
+    catalog::{Catalog, DatasetEntry, GateState},
     document::{Limits, ParseError, Parser},
     evidence::{Confidence, Gate, GateResult, GateSet, ProducerIdentity},
     policy::Rollout,
@@ -115,12 +115,19 @@ impl Gates {
             (Some(_), None, false) => findings.add(Gate::Schema, codes.unparseable.clone()),
             (Some(dataset), Some(payload), _) => match parser.parse(payload) {
                 Ok(document) => {
-                    dataset.validator.check(&document, findings);
-                    for state in [&dataset.schema_state, &dataset.contract_state] {
-                        if let JudgeState::Undecided(reason) = state {
-                            undecided = true;
-                            findings.add_undecided(reason.clone());
-                        }
+                    if let Some(validator) = &dataset.validator {
+                        validator.check(&document, findings);
+                    }
+                    if dataset.schema_state == GateState::Broken {
+                        undecided = true;
+                        findings
+                            .add_undecided(ReasonCode::unknown_schema(dataset.schema.as_deref().unwrap_or_default()));
+                    }
+                    if dataset.contract_state == GateState::Broken {
+                        undecided = true;
+                        findings.add_undecided(ReasonCode::unknown_contract(
+                            dataset.contract.as_deref().unwrap_or_default(),
+                        ));
                     }
                 }
                 Err(error) => {
@@ -174,7 +181,7 @@ fn identify<'a>(
     header: Option<&'a [u8]>,
     dataset: Option<&'a Arc<DatasetEntry>>,
 ) -> ProducerIdentity<'a> {
-    let owners = dataset.map_or(&[][..], |dataset| &dataset.producers);
+    let owners = dataset.map_or(&[][..], |dataset| &dataset.producers[..]);
     let (id, confidence): (Cow<'a, str>, _) = match header.filter(|name| !name.is_empty()) {
         Some(name) => {
             let name = String::from_utf8_lossy(&name[..name.len().min(HEADER_BYTES)]);

@@ -247,9 +247,9 @@ fn cleared<'s>(
         for (fact, _) in facts {
             match fact {
                 Fact::Root(root, resolved_at) => incident = Some((root, *resolved_at)),
-                Fact::Hit(node, bad) => drop(aftermath.bad.insert(node, *bad)),
-                Fact::Run(run) => drop(aftermath.runs.insert(run)),
-                Fact::Consumer(node, consumer) => drop(aftermath.consumers.insert((node, consumer))),
+                Fact::Hit(node, bad) => aftermath.bad.extend([(node, *bad)]),
+                Fact::Run(run) => aftermath.runs.extend([run]),
+                Fact::Consumer(node, consumer) => aftermath.consumers.extend([(node, consumer)]),
             }
         }
         if let Some((root, resolved_at)) = incident {

@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::{AsCollection, VecCollection};
 use faultline_contracts::{
-    ids::EntityId, incident::Breach, policy::DatasetPolicy, signal::Signal, window::ComplianceWindow,
+    ids::EntityId, incident::Breach, policy::DatasetPolicy, signal::Signal, time::UnixMillis, window::ComplianceWindow,
 };
 use timely::dataflow::{
     StreamVec,
-    channels::pact::Exchange,
+    channels::pact::{Exchange, Pipeline},
     operators::{
         Capability,
         generic::{OutputBuilder, builder_rc::OperatorBuilder},
@@ -61,11 +61,15 @@ pub struct Signals<'s> {
 /// what followed from it stays. A dataset without a policy, or with [`faultline_contracts::policy::Rollout::Off`], has no
 /// signal, and once it has a policy is judged by the windows alive then.
 ///
+/// `watermark` is that of [`crate::compliance::ComplianceWindows`]: when input ends, its last epoch says on every worker
+/// how far time has gone.
+///
 /// State changes, final windows and their corrections are told in the epoch in which they come; where only the numbers
 /// of a breach change, every [`SignalOptions::refresh_ms`] and when input ends.
 pub fn signals<'s>(
     windows: VecCollection<'s, u64, ComplianceWindow>,
     policies: VecCollection<'s, u64, DatasetPolicy>,
+    watermark: StreamVec<'s, u64, UnixMillis>,
     options: &SignalOptions,
 ) -> Signals<'s> {
     let scope = windows.inner.scope();
@@ -74,6 +78,7 @@ pub fn signals<'s>(
     let mut windows = builder.new_input(windows.inner, by_dataset);
     let by_dataset = Exchange::new(|(policy, _, _): &(DatasetPolicy, u64, isize)| route(&policy.dataset));
     let mut policies = builder.new_input(policies.inner, by_dataset);
+    let mut watermark = builder.new_input(watermark, Pipeline);
     let (signals_out, signals) = builder.new_output::<Vec<_>>();
     let (breaches_out, breaches) = builder.new_output::<Vec<_>>();
     let (census_out, census) = builder.new_output::<Vec<_>>();
@@ -96,6 +101,9 @@ pub fn signals<'s>(
                     let datasets = judge.pending.entry(epoch).or_default();
                     datasets.entry(policy.dataset.clone()).or_default().policies.push((policy, diff));
                 }
+            });
+            watermark.for_each(|capability, _| {
+                judge.last_epoch = judge.last_epoch.max(capability.least().copied().unwrap_or(0));
             });
             let closed = Closed::on(frontiers);
             let Some([of_signals, of_breaches, of_census]) = &mut capabilities else { return };
@@ -133,6 +141,8 @@ struct Judge {
     datasets: BTreeMap<EntityId, DatasetState>,
     wakes: BTreeSet<(u64, EntityId)>,
     windows: usize,
+    /// The last epoch that the watermark has been told of.
+    last_epoch: u64,
     census: SignalCensus,
 }
 
@@ -144,6 +154,7 @@ impl Judge {
             datasets: BTreeMap::new(),
             wakes: BTreeSet::new(),
             windows: 0,
+            last_epoch: 0,
             census: SignalCensus { worker, ..SignalCensus::default() },
         }
     }
@@ -153,8 +164,8 @@ impl Judge {
         loop {
             let input = self.pending.first_key_value().map(|(&epoch, _)| epoch);
             let wake = self.wakes.first().map(|(epoch, _)| *epoch);
-            // Time ends with the last input; what is left then is refreshed below.
-            let wake = wake.filter(|&wake| closed != Closed::All || input.is_some_and(|input| wake <= input));
+            // Time ends with the last input; what is left to refresh then is told below.
+            let wake = wake.filter(|&wake| closed != Closed::All || wake <= self.last_epoch);
             let Some(epoch) = [input, wake].into_iter().flatten().min().filter(|&epoch| closed.contains(epoch)) else {
                 break;
             };

@@ -1,6 +1,7 @@
 //! The harness itself, against a real broker.
 
-use faultline_tests::envelope::Envelope;
+use faultline_tests::envelope::{Envelope, read_envelopes};
+use faultline_tests::scenario::orders;
 use faultline_tests::servers::KafkaServer;
 
 /// 2023-10-27T09:58:02Z: long past any retention by age.
@@ -60,4 +61,31 @@ fn records_come_back_as_they_were_published_also_after_a_crash() {
 fn a_topic_that_is_not_there_is_an_error_that_names_it() {
     let error = KafkaServer::shared().unwrap().publish(&[record(0, 1)]).unwrap_err().to_string();
     assert!(error.contains("harness.records"), "{error}");
+}
+
+#[test]
+fn the_orders_capture_keeps_its_partitions_and_times() {
+    let server = KafkaServer::shared().unwrap();
+    let topics = [("raw.orders.events", 6), ("signal_factory.deployments", 1), ("signal_factory.lineage", 1)];
+    for (topic, partitions) in topics {
+        server.create_topic(topic, partitions).unwrap();
+    }
+    let capture = orders::folder().join("input.jsonl");
+    let lines = read_envelopes(std::fs::read(&capture).unwrap().as_slice()).unwrap();
+    assert_eq!(server.publish_file(&capture).unwrap(), lines.len());
+    for (topic, _) in topics {
+        let place = |partition: i32, ts: i64, payload: &[u8]| (partition, ts, payload.to_vec());
+        let mut sent: Vec<_> = lines
+            .iter()
+            .filter(|line| line.topic == topic)
+            .map(|line| place(line.partition, line.ts, line.payload.as_deref().unwrap().as_bytes()))
+            .collect();
+        sent.sort_by_key(|(partition, ..)| *partition);
+        let received = server.read_all(topic).unwrap();
+        let received: Vec<_> = received
+            .iter()
+            .map(|message| place(message.partition, message.timestamp.unwrap(), message.payload.as_deref().unwrap()))
+            .collect();
+        assert!(received == sent, "{topic}: {} records came back, {} were sent", received.len(), sent.len());
+    }
 }

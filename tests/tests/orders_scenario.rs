@@ -1,5 +1,7 @@
 //! The committed orders scenario: it is what its generator makes, and it tells the story that it should.
 
+#![allow(clippy::unwrap_used)] // Functions that tests share stop the test, as tests do.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 

@@ -221,11 +221,11 @@ fn one_or_more(entry: Object<'_>, key: &str, findings: &mut Findings<'_>) -> Vec
 }
 
 fn tier(entry: Object<'_>, findings: &mut Findings<'_>) -> Option<u8> {
-    let tier = entry.count("tier", findings)?;
-    match u8::try_from(tier) {
+    let node = entry.get("tier")?;
+    match u8::try_from(entry.count("tier", findings)?) {
         Ok(tier @ 1..=4) => Some(tier),
         _ => {
-            findings.error("catalog-bad-tier", entry.at_key("tier"), "'tier' must be 1, 2, 3 or 4");
+            findings.error("catalog-bad-tier", node.at, "'tier' must be 1, 2, 3 or 4");
             None
         }
     }

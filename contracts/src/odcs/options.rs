@@ -189,7 +189,8 @@ impl Reader<'_> {
     /// One end of the range. In 3.0 the exclusive key is a boolean that speaks about the inclusive one; in 3.1 it is
     /// a bound of its own, and both may be there.
     fn side(&mut self, inclusive: &'static str, exclusive: &'static str, bound: Option<String>, f: &mut Findings<'_>) {
-        let (include, exclude): (fn(String) -> ConstraintKind, fn(String) -> ConstraintKind) = match inclusive {
+        type FromBound = fn(String) -> ConstraintKind;
+        let (include, exclude): (FromBound, FromBound) = match inclusive {
             "minimum" => (ConstraintKind::Minimum, ConstraintKind::ExclusiveMinimum),
             _ => (ConstraintKind::Maximum, ConstraintKind::ExclusiveMaximum),
         };

@@ -97,9 +97,11 @@ impl Threshold {
     /// Whether only a count of zero keeps it, so that a single record can break it by itself.
     #[must_use]
     pub fn allows_only_zero(self, percent: bool) -> bool {
+        // Rows are counted in whole numbers.
+        let below_one = |n: f64| n == 0.0 || !percent && n > 0.0 && n < 1.0;
         match self {
-            Self::Equal(n) | Self::LessOrEqual(n) | Self::Between(_, n) => n == 0.0,
-            // Rows are counted in whole numbers.
+            Self::Equal(n) => n == 0.0,
+            Self::LessOrEqual(n) | Self::Between(_, n) => below_one(n),
             Self::Less(n) => !percent && n > 0.0 && n <= 1.0,
             Self::NotEqual(_) | Self::Greater(_) | Self::GreaterOrEqual(_) | Self::NotBetween(..) => false,
         }
@@ -116,7 +118,11 @@ const OPERATORS: [(&str, ReadThreshold); 6] = [
     ("mustBeLessOrEqualTo", Threshold::LessOrEqual),
 ];
 
-const KEYS: [&str; 28] = [
+type ReadRange = fn(f64, f64) -> Threshold;
+const RANGES: [(&str, ReadRange); 2] =
+    [("mustBeBetween", Threshold::Between), ("mustNotBeBetween", Threshold::NotBetween)];
+
+const KEYS: [&str; 29] = [
     "arguments",
     "authoritativeDefinitions",
     "businessImpact",
@@ -145,6 +151,8 @@ const KEYS: [&str; 28] = [
     "tags",
     "type",
     "unit",
+    // 3.0 has it beside `rule`.
+    "validValues",
 ];
 
 /// The rules of a schema object or property.
@@ -154,10 +162,7 @@ pub(super) fn read_all(parent: Object<'_>, findings: &mut Findings<'_>) -> Vec<Q
 
 fn read(node: &Node, findings: &mut Findings<'_>) -> Option<QualityRule> {
     let rule = Object::of(node, "a quality rule", &VOCABULARY, findings)?;
-    // 3.0 has `validValues` beside `rule`.
-    let mut keys = KEYS.to_vec();
-    keys.push("validValues");
-    rule.warn_unknown(&keys, findings);
+    rule.warn_unknown(&KEYS, findings);
     let check = match rule.text("type", findings).as_deref() {
         None | Some("library") => read_library(rule, findings)?,
         Some("text") => QualityCheck::Text,
@@ -238,9 +243,7 @@ fn read_thresholds(rule: Object<'_>, findings: &mut Findings<'_>) -> Vec<Thresho
             }
         }
     }
-    let ranges: [(&str, fn(f64, f64) -> Threshold); 2] =
-        [("mustBeBetween", Threshold::Between), ("mustNotBeBetween", Threshold::NotBetween)];
-    for (key, threshold) in ranges {
+    for (key, threshold) in RANGES {
         if let Some(node) = rule.get(key) {
             match &node.value {
                 Value::List(ends) if ends.len() == 2 => match (number(&ends[0]), number(&ends[1])) {
@@ -280,8 +283,12 @@ mod tests {
         for zero in [Threshold::Equal(0.0), Threshold::LessOrEqual(0.0), Threshold::Between(0.0, 0.0)] {
             assert!(zero.allows_only_zero(false) && zero.allows_only_zero(true), "{zero:?}");
         }
-        assert!(Threshold::Less(1.0).allows_only_zero(false));
-        assert!(!Threshold::Less(1.0).allows_only_zero(true), "half a percent is below one");
+        for zero in [Threshold::Less(1.0), Threshold::LessOrEqual(0.5), Threshold::Between(0.0, 0.9)] {
+            assert!(
+                zero.allows_only_zero(false) && !zero.allows_only_zero(true),
+                "half a percent is below one: {zero:?}"
+            );
+        }
         let some = [Threshold::Equal(3.0), Threshold::Between(0.0, 5.0), Threshold::GreaterOrEqual(0.0)];
         assert!(some.iter().all(|t| !t.allows_only_zero(false)));
     }

@@ -327,8 +327,10 @@ fn read_type(object: Object<'_>, findings: &mut Findings<'_>) -> Option<LogicalT
     found
 }
 
-/// Whether a physical type is a count since the epoch: `long`, `bigint`, `int64`, `epoch_millis`, Avro's `timestamp-millis`.
+/// Whether a physical type is a count since the epoch: `long`, `bigint`, `int64`, `epoch_millis`, Avro's
+/// `timestamp-millis`. Words are compared whole, because MySQL's `LONGTEXT` is a text.
 fn is_epoch(physical_type: &str) -> bool {
     let lower = physical_type.to_ascii_lowercase();
-    ["long", "bigint", "int64", "epoch", "-millis", "-micros"].iter().any(|word| lower.contains(word))
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| word.starts_with("epoch") || ["long", "bigint", "int64", "millis", "micros"].contains(&word))
 }

@@ -70,6 +70,7 @@ fn every_type_is_a_json_type() {
 #[test]
 fn a_timestamp_is_a_text_unless_its_physical_type_counts() {
     assert_eq!(checks("logicalType: timestamp"), "[Format(DateTime)]");
+    assert_eq!(checks("logicalType: timestamp, physicalType: LONGTEXT"), "[Format(DateTime)]");
     for physical in ["long", "BIGINT", "epoch_millis", "timestamp-millis", "int64"] {
         let (field, _) = property(&format!("logicalType: timestamp, physicalType: {physical}"));
         assert_eq!(field.value.types, JsonTypes::INTEGER, "{physical}");
@@ -197,6 +198,8 @@ fn items_may_be_null_unless_required() {
     };
     assert_eq!(item("").types, JsonTypes::STRING.or(JsonTypes::NULL));
     assert_eq!(item(", required: true").types, JsonTypes::STRING);
+    let untyped = *property("logicalType: array, items: {required: true}").0.value.items.unwrap();
+    assert!(!untyped.types.contains(JsonTypes::NULL) && untyped.types.contains(JsonTypes::NUMBER));
     let valid = ", quality: [{metric: invalidValues, mustBe: 0, arguments: {validValues: [a]}}]";
     assert_eq!(format!("{:?}", item(valid).checks), r#"[OneOf([String("a"), Null])]"#);
 }
@@ -376,6 +379,35 @@ fn roots_of_other_kinds() {
     assert_eq!(missing.diagnostics.iter().filter(|d| d.code == "odcs-missing-key").count(), 3);
     let newer = parse(&HEAD.replace("v3.1.0", "v3.4.0"), Path::new("f.yaml"));
     assert!(newer.contract.is_some());
+}
+
+proptest::proptest! {
+    /// A contract with lines lost, doubled, moved in or turned into noise is read or reported, and nothing panics.
+    #[test]
+    fn mangled_contracts_are_findings(
+        edits in proptest::collection::vec((0..200_usize, 0..5_u8, "[ -~]{0,12}"), 1..6),
+    ) {
+        let text = include_str!("../../examples/payments/authorized.odcs.yaml");
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for (at, edit, noise) in edits {
+            let at = at % lines.len();
+            match edit {
+                0 => { lines.remove(at); }
+                1 => lines.insert(at, lines[at].clone()),
+                2 => lines[at] = format!("  {}", lines[at]),
+                3 => lines[at] = format!("{}{noise}", lines[at].split(':').next().unwrap_or_default()),
+                _ => { let key = lines[at].split(':').next().unwrap_or_default(); lines[at] = format!("{key}: {noise}"); }
+            }
+        }
+        let parsed = parse(&lines.join("\n"), Path::new("x.odcs.yaml"));
+        let error = parsed.diagnostics.iter().any(|d| d.severity == Severity::Error);
+        proptest::prop_assert_eq!(parsed.contract.is_none(), error);
+        for object in parsed.contract.iter().flat_map(|contract| &contract.objects) {
+            let (rule, coverage) = compile(object);
+            proptest::prop_assert!(rule.object.is_some());
+            proptest::prop_assert!(coverage.iter().all(|c| c.at.line > 0));
+        }
+    }
 }
 
 #[test]

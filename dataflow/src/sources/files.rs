@@ -8,10 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use faultline_contracts::{
-    record::RecordCoordinates,
-    time::UnixMillis,
-};
+use faultline_contracts::{record::RecordCoordinates, time::UnixMillis};
 use faultline_operators::decode::kcat;
 
 use super::{ControlRecord, Intake, TopicRole, hold_back};
@@ -38,7 +35,14 @@ pub struct FileSource {
 impl FileSource {
     /// The files of worker `worker` of `workers`. A line longer than `longest_line` bytes is rejected.
     #[must_use]
-    pub fn new(files: &[PathBuf], worker: usize, workers: usize, topics: &Topics, future_ms: i64, longest_line: usize) -> Self {
+    pub fn new(
+        files: &[PathBuf],
+        worker: usize,
+        workers: usize,
+        topics: &Topics,
+        future_ms: i64,
+        longest_line: usize,
+    ) -> Self {
         let files = files.iter().skip(worker).step_by(workers.max(1)).map(|path| Followed {
             path: path.clone(),
             reader: None,
@@ -98,7 +102,10 @@ impl Followed {
             return Ok(false);
         }
         if self.partial.len() > longest_line {
-            intake.rejected("long_line", &format_args!("{}: a line of more than {longest_line} bytes", self.path.display()));
+            intake.rejected(
+                "long_line",
+                &format_args!("{}: a line of more than {longest_line} bytes", self.path.display()),
+            );
             self.partial.clear();
             return Ok(false);
         }

@@ -13,7 +13,7 @@ use faultline_contracts::{
     record::{GateHeaders, RawRecord, RecordCoordinates},
     time::UnixMillis,
 };
-use faultline_sinks::kafka::{KafkaSettings, kafka_config};
+use faultline_sinks::kafka::kafka_config;
 use rdkafka::{
     ClientContext, Message, Offset, Timestamp, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext},
@@ -32,6 +32,10 @@ use crate::{
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most headers of a record that are looked at.
 const HEADERS_READ: usize = 256;
+
+/// What we set unless `kafka.settings` says otherwise. A record waits for its batch at the broker at most 20 ms: the default
+/// of 500 ms is beyond our promise.
+const DEFAULTS: &[(&str, &str)] = &[("fetch.wait.max.ms", "20")];
 
 /// A source that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +96,11 @@ struct Selection {
 
 impl Selection {
     fn new(topics: &Topics) -> Result<Self, regex::Error> {
-        let (patterns, mut exact): (Vec<_>, BTreeSet<_>) = topics.data.iter().cloned().partition(|name| name.starts_with('^'));
+        let (patterns, exact): (Vec<_>, Vec<_>) = topics.data.iter().partition(|name| name.starts_with('^'));
+        let mut exact: BTreeSet<String> = exact.into_iter().cloned().collect();
         exact.extend([&topics.deployments, &topics.lineage, &topics.spans].map(String::clone));
-        let anchored = patterns.iter().map(|pattern| format!("^(?:{})$", pattern.trim_start_matches('^').trim_end_matches('$')));
+        let anchored =
+            patterns.iter().map(|pattern| format!("^(?:{})$", pattern.trim_start_matches('^').trim_end_matches('$')));
         Ok(Self { exact, patterns: RegexSet::new(anchored)? })
     }
 
@@ -151,20 +157,17 @@ impl KafkaSource {
     /// A setting is not taken, or no broker answers.
     pub fn connect(options: KafkaSourceOptions<'_>, intake: &mut impl Intake) -> Result<Self, KafkaSourceError> {
         let KafkaSourceOptions { kafka, topics, future_ms, worker, workers, metrics, wake } = options;
-        let settings = KafkaSettings { bootstrap: kafka.bootstrap.clone(), settings: kafka.settings.clone() };
-        let mut config = kafka_config(&settings);
+        let settings = kafka.client();
+        let mut config = kafka_config(&settings, DEFAULTS);
         config
             .set("group.id", &kafka.group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "false")
             .set("statistics.interval.ms", "5000");
-        // A record waits for its batch at the broker at most this long; the default of 500 ms is beyond our promise.
-        if !kafka.settings.contains_key("fetch.wait.max.ms") {
-            config.set("fetch.wait.max.ms", "20");
-        }
         let context = Context { metrics: Arc::clone(&metrics) };
-        let mut consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(KafkaSourceError::Settings)?;
+        let mut consumer: BaseConsumer<Context> =
+            config.create_with_context(context).map_err(KafkaSourceError::Settings)?;
         consumer.set_nonempty_callback(wake);
         let mut source = Self {
             consumer,
@@ -241,7 +244,8 @@ impl KafkaSource {
                 Some(Ok(message)) => {
                     taken += 1;
                     hand_over(&message, &self.topics, self.future_ms, now, intake);
-                    let partition = self.partitions.get_mut(message.topic()).and_then(|them| them.get_mut(&message.partition()));
+                    let partition =
+                        self.partitions.get_mut(message.topic()).and_then(|them| them.get_mut(&message.partition()));
                     if let Some(positions) = partition {
                         positions.next = message.offset() + 1;
                     }
@@ -283,7 +287,13 @@ impl KafkaSource {
     }
 }
 
-fn hand_over(message: &BorrowedMessage<'_>, topics: &Topics, future_ms: i64, now: UnixMillis, intake: &mut impl Intake) {
+fn hand_over(
+    message: &BorrowedMessage<'_>,
+    topics: &Topics,
+    future_ms: i64,
+    now: UnixMillis,
+    intake: &mut impl Intake,
+) {
     let at = RecordCoordinates { topic: message.topic(), partition: message.partition(), offset: message.offset() };
     match topics.role(at.topic) {
         TopicRole::Data => {
@@ -298,7 +308,8 @@ fn hand_over(message: &BorrowedMessage<'_>, topics: &Topics, future_ms: i64, now
                 _ => None,
             };
             let (event_time, real) = hold_back(timestamp, now, future_ms);
-            let record = RawRecord { at, timestamp, headers, has_key: message.key().is_some(), payload: message.payload() };
+            let record =
+                RawRecord { at, timestamp, headers, has_key: message.key().is_some(), payload: message.payload() };
             intake.data(&record, event_time, real);
         }
         role => {

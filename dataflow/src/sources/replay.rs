@@ -16,10 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use faultline_contracts::{
-    record::RecordCoordinates,
-    time::UnixMillis,
-};
+use faultline_contracts::{record::RecordCoordinates, time::UnixMillis};
 use faultline_operators::decode::kcat;
 
 use super::{ControlRecord, Intake, TopicRole, owner};
@@ -196,7 +193,8 @@ impl ReplayIndex {
         let mut known = std::collections::BTreeMap::<Arc<str>, u32>::new();
         let mut bytes = 0;
         for (number, capture) in index.captures.iter().enumerate() {
-            let capture_number = u32::try_from(number).map_err(|_| ReplayError::TooMany { what: "files", limit: u32::MAX as usize })?;
+            let capture_number =
+                u32::try_from(number).map_err(|_| ReplayError::TooMany { what: "files", limit: u32::MAX as usize })?;
             let mut line_number = 0;
             let (faults, faulty_lines, own) = (&mut index.faults, &mut index.faulty_lines, &mut index.own);
             capture
@@ -213,7 +211,11 @@ impl ReplayIndex {
                         Err(error) => {
                             *faulty_lines += 1;
                             if faults.len() < FAULTS_KEPT {
-                                faults.push(Fault { file: capture.name(), line: line_number, message: error.to_string() });
+                                faults.push(Fault {
+                                    file: capture.name(),
+                                    line: line_number,
+                                    message: error.to_string(),
+                                });
                             }
                             return;
                         }

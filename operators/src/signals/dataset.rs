@@ -91,7 +91,8 @@ impl DatasetState {
             }
             self.policies.retain(|_, count| *count != 0);
             let after = self.policy();
-            if before != after {
+            let objective = |policy: &Option<Arc<DatasetPolicy>>| policy.as_ref().map(|policy| policy.slo_millionths);
+            if objective(&before) != objective(&after) {
                 urgency = Urgency::Told;
                 self.judge_anew(epoch, after.as_deref(), options);
             }
@@ -103,8 +104,8 @@ impl DatasetState {
         if self.expiry.is_some_and(|expiry| expiry <= epoch) {
             urgency = Urgency::Told;
         }
-        if urgency == Urgency::Numbers && self.shows_breach() {
-            self.refresh_at.get_or_insert(self.shown_at.saturating_add(options.refresh_ms).max(epoch));
+        if urgency == Urgency::Numbers {
+            self.refresh_later(options);
         }
         if self.refresh_at.is_some_and(|refresh| refresh <= epoch) {
             urgency = Urgency::Told;
@@ -160,9 +161,12 @@ impl DatasetState {
         urgency
     }
 
-    fn shows_breach(&self) -> bool {
+    /// Has the numbers of a breach told when the last telling is long enough ago.
+    fn refresh_later(&mut self, options: &SignalOptions) {
         let state = self.shown.signal.as_ref().map(|signal| signal.state);
-        matches!(state, Some(HealthState::Critical | HealthState::Warning))
+        if matches!(state, Some(HealthState::Critical | HealthState::Warning)) {
+            self.refresh_at.get_or_insert(self.shown_at.saturating_add(options.refresh_ms));
+        }
     }
 
     fn tell(&mut self, epoch: u64, urgency: Urgency, policy: Option<&DatasetPolicy>, options: &SignalOptions) -> Told {
@@ -175,10 +179,12 @@ impl DatasetState {
         };
         self.expiry = expiry;
         if urgency < Urgency::Told && shape(&outcome) == shape(&self.shown) {
-            if outcome != self.shown && self.shows_breach() {
-                self.refresh_at.get_or_insert(self.shown_at.saturating_add(options.refresh_ms).max(epoch + 1));
+            if outcome != self.shown {
+                self.refresh_later(options);
             }
-            return Told::default();
+            if self.refresh_at.is_none_or(|refresh| refresh > epoch) {
+                return Told::default();
+            }
         }
         self.refresh_at = None;
         if outcome == self.shown {

@@ -33,7 +33,7 @@ const ONE: u32 = 1_000_000;
 ///
 /// ```
 /// use faultline_operators::signals::wilson_lower_bound;
-/// assert!((wilson_lower_bound(10, 50) - 0.080_4).abs() < 1e-4);
+/// assert!((wilson_lower_bound(10, 50) - 0.080_86).abs() < 1e-5);
 /// assert_eq!(wilson_lower_bound(0, 50), 0.0);
 /// ```
 #[must_use]

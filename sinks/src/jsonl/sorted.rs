@@ -21,7 +21,10 @@ use std::{
 };
 
 use self::run::{Cursor, Run};
-use super::{JsonlWriter, writer::file_error};
+use super::{
+    JsonlWriter,
+    writer::{failed_before, file_error},
+};
 use crate::SinkError;
 
 /// Memory for the read buffers of a merge, shared by all runs.
@@ -75,6 +78,7 @@ impl SortedParts {
             runs: Vec::new(),
             written: 0,
             last: Vec::new(),
+            whole: true,
         })
     }
 }
@@ -107,6 +111,8 @@ pub struct SortedPart {
     written: u64,
     /// The last entry of the last run, as it is in the file.
     last: Vec<u8>,
+    /// Whether every write so far went through. Else the file may end in half an entry, and is of no use.
+    whole: bool,
 }
 
 impl SortedPart {
@@ -135,11 +141,15 @@ impl SortedPart {
 
     /// Sorts what is in memory and appends it to the file: to the last run where it continues it, else as a new one.
     fn spill(&mut self) -> Result<(), SinkError> {
+        if !self.whole {
+            return Err(failed_before(&self.path));
+        }
         let Self { bytes, entries, .. } = self;
         entries.sort_unstable_by(|a, b| a.order(bytes).cmp(&b.order(bytes)));
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Ok(());
         };
+        self.whole = false;
         let continues = !self.runs.is_empty() && run::order(&self.last) <= first.order(bytes);
         if !continues {
             self.runs.push(Run { start: self.written, end: self.written });
@@ -157,6 +167,7 @@ impl SortedPart {
         run::write(key, line, &mut self.last).map_err(|source| file_error("write", &self.path, source))?;
         bytes.clear();
         entries.clear();
+        self.whole = true;
         Ok(())
     }
 }

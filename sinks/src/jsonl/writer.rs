@@ -20,7 +20,7 @@ const BUFFER: usize = 256 * 1024;
 pub struct JsonlWriter {
     path: PathBuf,
     partial: PathBuf,
-    /// `None` after the file has its name.
+    /// `None` after the file has its name, or a write has failed.
     file: Option<BufWriter<File>>,
     line: Vec<u8>,
     lines: u64,
@@ -80,37 +80,43 @@ impl JsonlWriter {
     }
 
     fn append(&mut self, line: &[u8]) -> Result<(), SinkError> {
-        if let Some(file) = &mut self.file {
-            file.write_all(line)
-                .and_then(|()| file.write_all(b"\n"))
-                .map_err(|source| file_error("write", &self.partial, source))?;
-            self.lines += 1;
+        let file = self.file.as_mut().ok_or_else(|| failed_before(&self.partial))?;
+        if let Err(source) = file.write_all(line).and_then(|()| file.write_all(b"\n")) {
+            // It may end in half a line: such a file never gets its name.
+            self.discard();
+            return Err(file_error("write", &self.partial, source));
         }
+        self.lines += 1;
         Ok(())
     }
 
     /// Writes what is buffered, waits until it is on the disk, and gives the file its name. Returns its number of lines.
     ///
     /// # Errors
-    /// [`SinkError::File`]; a file that had the name before is then as it was.
+    /// [`SinkError::File`], also where an earlier write failed; a file that had the name before is then as it was.
     pub fn finish(mut self) -> Result<u64, SinkError> {
-        if let Some(file) = &mut self.file {
-            file.flush()
-                .and_then(|()| file.get_ref().sync_all())
-                .map_err(|source| file_error("write", &self.partial, source))?;
-            fs::rename(&self.partial, &self.path).map_err(|source| file_error("create", &self.path, source))?;
-            self.file = None;
-            sync_folder(&self.path)?;
-        }
+        let file = self.file.as_mut().ok_or_else(|| failed_before(&self.partial))?;
+        file.flush()
+            .and_then(|()| file.get_ref().sync_all())
+            .map_err(|source| file_error("write", &self.partial, source))?;
+        fs::rename(&self.partial, &self.path).map_err(|source| file_error("create", &self.path, source))?;
+        self.file = None;
+        sync_folder(&self.path)?;
         Ok(self.lines)
+    }
+
+    fn discard(&mut self) {
+        if let Some(file) = self.file.take() {
+            // Without the flush that dropping it would try.
+            drop(file.into_parts());
+            let _ = fs::remove_file(&self.partial);
+        }
     }
 }
 
 impl Drop for JsonlWriter {
     fn drop(&mut self) {
-        if self.file.take().is_some() {
-            let _ = fs::remove_file(&self.partial);
-        }
+        self.discard();
     }
 }
 
@@ -125,6 +131,11 @@ fn sync_folder(path: &Path) -> Result<(), SinkError> {
 
 pub(super) fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> SinkError {
     SinkError::File { action, path: path.to_owned(), source }
+}
+
+/// What is said of a file after a write to it has failed.
+pub(super) fn failed_before(path: &Path) -> SinkError {
+    file_error("write", path, std::io::Error::other("an earlier write failed"))
 }
 
 #[cfg(test)]
@@ -168,6 +179,20 @@ mod tests {
         writer.write(&"after").unwrap();
         assert_eq!(writer.finish().unwrap(), 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), "\"after\"\n");
+    }
+
+    #[test]
+    fn a_file_with_a_failed_write_never_gets_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.jsonl");
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("x.jsonl.partial")).unwrap();
+        let mut writer = JsonlWriter::create(&path).unwrap();
+        writer.write_raw(b"{}").unwrap();
+        let error = writer.write_raw(&vec![b' '; 2 * BUFFER]).unwrap_err();
+        assert_eq!(error.hint(), Some("free space, or write to another volume"), "{error:?}");
+        assert!(matches!(writer.write_raw(b"{}"), Err(SinkError::File { .. })));
+        assert!(matches!(writer.finish(), Err(SinkError::File { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

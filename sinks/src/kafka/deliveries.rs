@@ -56,6 +56,8 @@ pub(super) struct Deliveries {
     /// The lowest epoch of which a record was given up.
     lost: AtomicU64,
     stats: [AtomicU64; 3],
+    /// Why the first record was given up. Stays: its epoch never becomes durable.
+    loss: Mutex<Option<String>>,
     /// The last error since the last delivery.
     trouble: Mutex<Option<String>>,
     troubled: AtomicBool,
@@ -72,6 +74,7 @@ impl Deliveries {
             done: Mutex::default(),
             lost: AtomicU64::new(u64::MAX),
             stats: Default::default(),
+            loss: Mutex::default(),
             trouble: Mutex::default(),
             troubled: AtomicBool::new(false),
         }
@@ -104,12 +107,16 @@ impl Deliveries {
         }
     }
 
-    /// A record was given up: nothing from its epoch on is durable any more.
-    pub(super) fn failed(&self, epoch: u64, error: String) {
+    /// A record was given up: nothing from its epoch on is durable any more. Returns whether it is the first.
+    pub(super) fn failed(&self, epoch: u64, error: String) -> bool {
+        // Before the record is done: whoever finds it done finds its epoch lost.
         self.lost.fetch_min(epoch, Relaxed);
         *lock(&self.done).of(epoch) += 1;
-        self.stats[FAILED].fetch_add(1, Relaxed);
-        self.trouble(error);
+        let first = self.stats[FAILED].fetch_add(1, Relaxed) == 0;
+        if first {
+            *lock(&self.loss) = Some(error);
+        }
+        first
     }
 
     /// Something is wrong that the client goes on in spite of.
@@ -118,9 +125,10 @@ impl Deliveries {
         self.troubled.store(true, Relaxed);
     }
 
-    /// The last error, if nothing was delivered since.
+    /// The last error, if nothing was delivered since; else why a record was given up.
     pub(super) fn last_error(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+        let trouble = lock(&self.trouble).clone();
+        trouble.or_else(|| lock(&self.loss).clone())
     }
 
     /// See [`super::KafkaWriter::durable_before`].
@@ -188,12 +196,13 @@ mod tests {
         for epoch in 1..=3 {
             deliveries.sending(epoch);
         }
-        deliveries.failed(2, "too large".into());
-        assert_eq!(deliveries.last_error().as_deref(), Some("too large"));
+        assert!(deliveries.failed(2, "too large".into()));
+        deliveries.trouble("all brokers down".into());
+        assert_eq!(deliveries.last_error().as_deref(), Some("all brokers down"));
         deliveries.delivered(1);
         deliveries.delivered(3);
         assert_eq!(deliveries.durable_before(), 2);
-        assert_eq!(deliveries.last_error(), None, "it works again");
+        assert_eq!(deliveries.last_error().as_deref(), Some("too large"), "brokers came back, the record did not");
         assert_eq!(deliveries.stats().in_flight(), 0);
     }
 

@@ -140,7 +140,7 @@ impl KafkaWriter {
         self.deliveries.stats()
     }
 
-    /// What is wrong, if anything is: an error after which nothing was delivered yet.
+    /// What is wrong, if anything is: an error after which nothing was delivered yet, or why a record was given up.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         match self.producer.client().fatal_error() {
@@ -191,8 +191,10 @@ impl ProducerContext for Reports {
             Ok(_) => self.deliveries.delivered(epoch as u64),
             Err((error, message)) => {
                 let topic = message.topic();
-                tracing::error!(topic, epoch, %error, "a record was given up");
-                self.deliveries.failed(epoch as u64, format!("{topic}: {error}"));
+                // One word is enough where a whole queue is given up; the rest is in the counts.
+                if self.deliveries.failed(epoch as u64, format!("{topic}: {error}")) {
+                    tracing::error!(topic, epoch, %error, "a record was given up");
+                }
             }
         }
     }

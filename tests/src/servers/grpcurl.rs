@@ -10,9 +10,8 @@ const PACKAGE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 
 /// Runs `grpcurl` with these arguments to its end; installs it on first use. The caller judges the exit status.
 pub fn grpcurl<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Output> {
-    let dir = installed("grpcurl", PACKAGE, |dir| {
-        run(Command::new("go").args(["install", PACKAGE]).env("GOBIN", dir).env("GOFLAGS", "-trimpath"))
-    })?;
+    let dir =
+        installed("grpcurl", PACKAGE, |dir| run(Command::new("go").args(["install", PACKAGE]).env("GOBIN", dir)))?;
     Command::new(dir.join("grpcurl"))
         .args(args)
         .stdin(Stdio::null())

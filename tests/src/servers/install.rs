@@ -13,8 +13,8 @@ const RECIPE: &str = "recipe";
 /// How many bytes of a command's output or a server's log an error shows.
 const SHOWN_BYTES: usize = 4_000;
 
-/// Where servers are installed and where they run: `.servers` in the workspace, or `FAULTLINE_SERVERS`
-/// for several checkouts that share one.
+/// Where servers are installed and where they run: `.servers` in the workspace, or the absolute path in
+/// `FAULTLINE_SERVERS`, for several checkouts that share one.
 pub fn servers_dir() -> PathBuf {
     std::env::var_os("FAULTLINE_SERVERS").map_or_else(|| workspace_dir().join(".servers"), PathBuf::from)
 }
@@ -28,11 +28,15 @@ pub fn workspace_dir() -> PathBuf {
 /// The folder `name` under [`servers_dir`], built from `recipe`. If it is not there, or was built from another
 /// recipe, `build` fills a fresh folder. Processes that ask meanwhile wait on a lock file.
 pub fn installed(name: &str, recipe: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let (servers, ready) = (servers_dir(), servers_dir().join(name));
+    installed_in(&servers_dir(), name, recipe, build)
+}
+
+fn installed_in(servers: &Path, name: &str, recipe: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let ready = servers.join(name);
     if is_built_from(&ready, recipe) {
         return Ok(ready);
     }
-    fs::create_dir_all(&servers).map_err(file("create", &servers))?;
+    fs::create_dir_all(servers).map_err(file("create", servers))?;
     let lock_path = servers.join(format!("{name}.lock"));
     let lock = File::create(&lock_path).map_err(file("create", &lock_path))?;
     lock.lock().map_err(file("lock", &lock_path))?;
@@ -76,5 +80,53 @@ pub fn tail(text: &[u8]) -> String {
     match text.split_once('\n') {
         Some((_, whole_lines)) if from > 0 => whole_lines.to_owned(),
         _ => text.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn is_built_once_however_many_ask() {
+        let servers = tempfile::tempdir().unwrap();
+        let built = AtomicU32::new(0);
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    let dir = installed_in(servers.path(), "server", "v1", |dir| {
+                        built.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(50));
+                        fs::write(dir.join("jar"), "v1").map_err(file("write", dir))
+                    });
+                    assert_eq!(fs::read_to_string(dir.unwrap().join("jar")).unwrap(), "v1");
+                });
+            }
+        });
+        assert_eq!(built.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn another_recipe_builds_anew_and_a_failed_build_is_not_taken_for_done() {
+        let servers = tempfile::tempdir().unwrap();
+        let write = |text: &'static str| move |dir: &Path| fs::write(dir.join("jar"), text).map_err(file("write", dir));
+        let first = installed_in(servers.path(), "server", "v1", write("v1")).unwrap();
+        let fails = |_: &Path| run(Command::new("sh").args(["-c", "echo no such version; exit 3"]));
+        let error = installed_in(servers.path(), "server", "v2", fails).unwrap_err().to_string();
+        assert!(error.contains("no such version"), "{error}");
+        let second = installed_in(servers.path(), "server", "v2", write("v2")).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(fs::read_to_string(second.join("jar")).unwrap(), "v2");
+    }
+
+    #[test]
+    fn a_tail_starts_with_a_whole_line() {
+        assert_eq!(tail(b"short"), "short");
+        let long: String = (0..2_000).map(|n| format!("line {n}\n")).collect();
+        let tail = tail(long.as_bytes());
+        assert!(tail.len() <= SHOWN_BYTES && tail.starts_with("line ") && tail.ends_with("line 1999\n"), "{tail}");
     }
 }

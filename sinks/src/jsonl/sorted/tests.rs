@@ -69,3 +69,15 @@ fn a_part_that_is_dropped_leaves_no_trace() {
     drop(part);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_part_with_a_failed_write_is_not_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("out.jsonl.part-0")).unwrap();
+    let mut part = SortedParts::of(&path).with_memory(1).part(0).unwrap();
+    let long = vec![b'x'; 1024 * 1024];
+    assert!(matches!(part.push(b"k", &long), Err(SinkError::File { .. })));
+    assert!(matches!(merge(vec![part], &path), Err(SinkError::File { .. })));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

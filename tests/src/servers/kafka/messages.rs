@@ -1,5 +1,6 @@
 //! Records into a broker and out of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -88,7 +89,7 @@ impl KafkaServer {
             .set("linger.ms", "5")
             .create_with_context(refusals.clone())
             .map_err(kafka("make a producer"))?;
-        let mut partitions = std::collections::BTreeMap::new();
+        let mut partitions = BTreeMap::new();
         let deadline = Instant::now() + LIMIT;
         for envelope in envelopes {
             let topic = envelope.topic.as_str();
@@ -151,7 +152,7 @@ impl KafkaServer {
         consumer.assign(&assignment).map_err(kafka(&action))?;
 
         let mut messages: Vec<KafkaMessage> = Vec::new();
-        let mut open: std::collections::BTreeSet<i32> = (0..count).collect();
+        let mut open: BTreeSet<i32> = (0..count).collect();
         while !open.is_empty() {
             match consumer.poll(LIMIT) {
                 Some(Ok(message)) => messages.push(KafkaMessage::from(&message)),

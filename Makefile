@@ -1,0 +1,64 @@
+# One command for each thing a developer does. `make` alone lists them.
+# `.ci/run` runs `make test` on a fresh checkout.
+
+CARGO ?= cargo
+SERVERS := $(or $(FAULTLINE_SERVERS),.servers)
+DENY_VERSION := 0.20.2
+DENY := $(SERVERS)/bin/cargo-deny-$(DENY_VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt lint unit doc deny check-examples audit fast bench machine scenario clean-servers
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: ## Replay the bundled orders incident through the whole engine
+	$(CARGO) run --bin faultline -- demo
+
+# In this order: what fails quickest first, and clippy before tests so that the test run is not lost to a warning.
+test: machine fmt lint unit doc deny check-examples ## Everything that must hold before a merge (real servers included)
+
+fast: ## Unit tests of contracts and operators, no servers
+	$(CARGO) test -p faultline-contracts -p faultline-operators
+
+bench: ## Micro-benches and the throughput harness
+	$(CARGO) bench -p faultline-benches
+
+audit: $(DENY) ## Known vulnerabilities of dependencies (fetches the RustSec database from GitHub)
+	$(DENY) check advisories
+
+scenario: ## Write contracts/examples/orders anew after a change of its generator
+	$(CARGO) run -p faultline-tests --bin orders-scenario
+
+machine: ## Install the system packages that are missing
+	@.ci/install-missing
+
+fmt:
+	$(CARGO) fmt --all -- --check
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+unit:
+	$(CARGO) test --locked --workspace --no-fail-fast
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+# Advisories are `make audit`: their database is not in a package registry.
+deny: $(DENY)
+	$(DENY) --log-level error check bans licenses sources
+
+# An unoptimised cargo-deny is as good here and compiles in a minute or two.
+$(DENY):
+	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --debug --no-track --force --root $(SERVERS)
+	mv $(SERVERS)/bin/cargo-deny $@
+
+check-examples:
+	@set -e; for catalog in contracts/examples/*/catalog.yaml; do \
+		echo "faultline check $${catalog%/catalog.yaml}"; \
+		$(CARGO) run --locked --quiet --bin faultline -- check "$${catalog%/catalog.yaml}"; \
+	done
+
+clean-servers: ## Remove the servers that tests have installed
+	rm -rf $(SERVERS)

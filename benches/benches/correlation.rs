@@ -1,0 +1,116 @@
+//! A new incident → the latest deployments before it, over 100,000 deployments of 1,000 services.
+//!
+//! Services are picked by Zipf's law (the hottest has about an eighth of all deployments), times evenly over 7 days; the
+//! look-back is 24 hours. One iteration opens an incident, closes the one before, and waits for the candidates.
+
+use std::hint::black_box;
+
+use criterion::Criterion;
+use differential_dataflow::input::InputSession;
+use faultline_contracts::{
+    deployment::{Deployment, DeploymentKind},
+    ids::IncidentId,
+    time::UnixMillis,
+};
+use faultline_operators::{
+    correlation::{LookBack, Onset, latest_changes},
+    deployments::DeploymentInForce,
+};
+
+const DEPLOYMENTS: u64 = 100_000;
+const SERVICES: u64 = 1_000;
+const WEEK_MS: u64 = 7 * 86_400_000;
+
+/// Numbers that look random and are the same on every run (SplitMix64).
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ mixed >> 31) % bound.max(1)
+    }
+}
+
+/// Picks a service with a likelihood inverse to its rank.
+struct Zipf {
+    /// Sums of `1 / rank` in millionths.
+    sums: Vec<u64>,
+}
+
+impl Zipf {
+    fn new(ranks: u64) -> Self {
+        let mut sum = 0;
+        let add = |rank| {
+            sum += 1_000_000 / rank;
+            sum
+        };
+        Self { sums: (1..=ranks).map(add).collect() }
+    }
+
+    fn pick(&self, noise: &mut Noise) -> usize {
+        let drawn = noise.below(self.sums.last().copied().unwrap_or(0));
+        self.sums.partition_point(|sum| *sum <= drawn)
+    }
+}
+
+fn deployment(noise: &mut Noise, zipf: &Zipf, number: u64) -> DeploymentInForce {
+    let deployment = Deployment {
+        service: format!("service-{}", zipf.pick(noise)).into(),
+        at: UnixMillis(noise.below(WEEK_MS) as i64),
+        version: format!("v{number}").into(),
+        kind: DeploymentKind::Deployed,
+        environment: None,
+        event: format!("ci/{number}").into(),
+    };
+    DeploymentInForce { deployment, previous: Some("v0".into()) }
+}
+
+fn main() {
+    timely::execute_directly(|worker| {
+        let mut deployments = InputSession::<u64, DeploymentInForce, isize>::new();
+        let mut onsets = InputSession::<u64, Onset, isize>::new();
+        let probe = worker.dataflow(|scope| {
+            let (onsets, deployments) = (onsets.to_collection(scope), deployments.to_collection(scope));
+            let found = latest_changes(onsets, deployments, LookBack::default());
+            found.inspect(|candidate| drop(black_box(candidate.clone()))).probe().0
+        });
+        let (mut noise, zipf, mut epoch) = (Noise(7), Zipf::new(SERVICES), 0);
+        for number in 0..DEPLOYMENTS {
+            deployments.insert(deployment(&mut noise, &zipf, number));
+        }
+
+        let mut criterion = Criterion::default().configure_from_args();
+        let mut group = criterion.benchmark_group("correlation");
+        for (name, hottest) in [("new incident", false), ("new incident of the hottest service", true)] {
+            let mut open: Option<Onset> = None;
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    let service = if hottest { 0 } else { zipf.pick(&mut noise) };
+                    let onset = Onset {
+                        incident: IncidentId(epoch),
+                        service: format!("service-{service}").into(),
+                        first_failure: UnixMillis(noise.below(WEEK_MS) as i64),
+                    };
+                    onsets.insert(onset.clone());
+                    if let Some(closed) = open.replace(onset) {
+                        onsets.remove(closed);
+                    }
+                    epoch += 1;
+                    onsets.advance_to(epoch);
+                    deployments.advance_to(epoch);
+                    onsets.flush();
+                    deployments.flush();
+                    worker.step_while(|| probe.less_than(&epoch));
+                });
+            });
+            if let Some(closed) = open {
+                onsets.remove(closed);
+            }
+        }
+        group.finish();
+        criterion.final_summary();
+    });
+}
