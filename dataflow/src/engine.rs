@@ -176,18 +176,27 @@ impl Engine {
                     inputs.load_catalog(rows);
                 }
             }
-            let output = evidence(index).map_err(|message| EngineError::Evidence { worker: index, message })?;
+            let output = evidence(index).map_err(|message| {
+                shared.stop.store(true, Ordering::Relaxed);
+                EngineError::Evidence { worker: index, message }
+            })?;
             let gates = Gates::new(Arc::clone(&catalog), config.document_limits(), config.limits.reasons);
             let intake = WorkerIntake::new(gates, output, config.intake_options(), Arc::clone(&metrics.intake));
             let run = Run { config: &config, metrics: &metrics, shared: &shared, commands, inputs, probe, intake };
-            match &feed {
+            let ended = match &feed {
                 Feed::Replay { index, batch } => {
                     run.replay(worker, Arc::clone(index), *batch);
                     Ok(())
                 }
                 Feed::Kafka => run.live_kafka(worker),
                 Feed::Files => run.live_files(worker),
+            };
+            // One worker alone cannot go on: its share of the partitions would be missing without anybody noticing.
+            if ended.is_err() {
+                shared.stop.store(true, Ordering::Relaxed);
+                shared.workers.iter().for_each(Reach::wake);
             }
+            ended
         })
         .map_err(EngineError::Start)?;
         Ok(Self { guards, workers: reaches, stop })
