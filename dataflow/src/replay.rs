@@ -85,7 +85,7 @@ pub fn run(job: ReplayJob, progress: impl FnMut(u64)) -> Result<Replayed, Replay
         rows: CatalogRows::of(&catalog),
         config,
         catalog,
-        feed: Feed::Replay { index: Arc::clone(&index), batch: batch.max(1) },
+        feed: Feed::Replay { index: Arc::clone(&index), batch: batch.max(1), hold: false },
         metrics: Arc::clone(&metrics),
         publish: recorder.clone(),
         evidence: move |worker| PartOutput::open(worker, Arc::clone(&shared)).map_err(|error| error.to_string()),
