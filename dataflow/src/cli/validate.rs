@@ -18,7 +18,7 @@ use faultline_operators::{
 };
 
 use super::{Exit, Failure, replay::loaded};
-use crate::{config::Config, engine::wall_clock};
+use crate::{config::Config, engine::wall_clock, sources::TopicRole};
 
 /// Judges records one by one.
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut output = BufWriter::new(std::io::stdout().lock());
     let io = |error: std::io::Error| Failure { exit: Exit::Internal, message: format!("cannot go on: {error}") };
 
-    let (mut line, mut json, mut number, mut failed, mut faulty) = (Vec::new(), Vec::new(), 0_i64, 0_u64, 0_u64);
+    let (mut line, mut json, mut number, mut failed, mut faulty, mut skipped) =
+        (Vec::new(), Vec::new(), 0_i64, 0_u64, 0_u64, 0_u64);
     loop {
         line.clear();
         if input.read_until(b'\n', &mut line).map_err(io)? == 0 {
@@ -80,6 +81,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             None => match kcat::decode(text) {
                 Ok(envelope) => {
                     let record = envelope.as_raw();
+                    if config.topics.role(record.at.topic) != TopicRole::Data {
+                        skipped += 1;
+                        continue;
+                    }
                     write(&gates.judge(&record), &record, &mut json)
                 }
                 Err(error) => {
@@ -97,6 +102,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     output.flush().map_err(io)?;
+    if skipped > 0 {
+        eprintln!(
+            "{skipped} records of deployments, lineage, spans and Faultline's own topics left out: no contract is about them"
+        );
+    }
     Ok(if failed + faulty > 0 { Exit::Problems } else { Exit::Fine })
 }
 
