@@ -5,11 +5,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod answers;
 mod catalog_rows;
+pub mod client;
 pub mod config;
 pub mod engine;
 pub mod intake;
 pub mod metrics;
+pub mod serve;
 pub mod sources;
 pub mod topology;
 pub mod view;
