@@ -305,6 +305,12 @@ impl ReplayIndex {
         }
     }
 
+    /// The epoch of the last record; 0 where there is none.
+    #[must_use]
+    pub fn last_epoch(&self) -> u64 {
+        self.entries.last().map_or(0, |entry| entry.epoch)
+    }
+
     /// How many records there are.
     #[must_use]
     pub fn len(&self) -> usize {
