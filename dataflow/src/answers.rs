@@ -16,7 +16,7 @@ pub mod status;
 pub mod windows;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use std::collections::BTreeSet;
 
@@ -76,7 +76,8 @@ pub fn as_of(view: &View) -> v1::AsOf {
 /// Whether the view has all that `min` asks for. A partition of which nothing was read is not covered.
 #[must_use]
 pub fn covers(view: &View, min: &v1::MinAsOf) -> bool {
-    view.epoch >= min.epoch && min.offsets.iter().all(|at| offset_of(view, at).is_some_and(|offset| offset >= at.offset))
+    view.epoch >= min.epoch
+        && min.offsets.iter().all(|at| offset_of(view, at).is_some_and(|offset| offset >= at.offset))
 }
 
 /// The first partition of `min` that the view knows nothing of.
@@ -112,7 +113,11 @@ fn incident_id(field: &'static str, text: &str) -> Result<IncidentId, Refusal> {
 }
 
 /// The values of a repeated enum field; unspecified and unknown ones are refused.
-fn choices<E, C: Ord>(field: &'static str, values: &[i32], choice: impl Fn(E) -> Option<C>) -> Result<BTreeSet<C>, Refusal>
+fn choices<E, C: Ord>(
+    field: &'static str,
+    values: &[i32],
+    choice: impl Fn(E) -> Option<C>,
+) -> Result<BTreeSet<C>, Refusal>
 where
     E: TryFrom<i32>,
 {

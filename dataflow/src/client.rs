@@ -34,13 +34,13 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Connection {
     /// The service's address.
-    #[arg(long, env = "FAULTLINE_SERVER", default_value = "http://127.0.0.1:50061", value_name = "ADDR")]
+    #[arg(long, global = true, env = "FAULTLINE_SERVER", default_value = "http://127.0.0.1:50061", value_name = "ADDR")]
     pub server: String,
     /// How to show the answer.
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// How long to wait for an answer, in seconds.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS")]
     pub timeout: u64,
 }
 
@@ -140,7 +140,8 @@ impl Client {
         let Connection { server, output, timeout } = connection;
         let address = if server.contains("://") { server.clone() } else { format!("http://{server}") };
         let timeout = std::time::Duration::from_secs((*timeout).clamp(1, 86_400));
-        let endpoint = Channel::from_shared(address.clone()).map_err(|_| ClientError::Address { address: server.clone() })?;
+        let endpoint =
+            Channel::from_shared(address.clone()).map_err(|_| ClientError::Address { address: server.clone() })?;
         let channel = endpoint.connect_timeout(timeout).connect().await.map_err(|error| {
             let mut message = error.to_string();
             let mut cause = std::error::Error::source(&error);

@@ -4,7 +4,11 @@
 //! to them comes from the incident of the root: the one that is not resolved, else the latest, because what it hit stays
 //! hit until it is written anew.
 
-use std::{cell::RefCell, cmp::Reverse, collections::{BTreeMap, BTreeSet}};
+use std::{
+    cell::RefCell,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use faultline_contracts::{
     asset::AssetKind,
@@ -69,7 +73,9 @@ impl Question {
             return Err(Refusal::invalid("root", "it is required: the id of a dataset, table, job or asset"));
         }
         let direction = match v1::blast_radius::Direction::try_from(direction) {
-            Ok(v1::blast_radius::Direction::Unspecified | v1::blast_radius::Direction::Downstream) => Direction::Downstream,
+            Ok(v1::blast_radius::Direction::Unspecified | v1::blast_radius::Direction::Downstream) => {
+                Direction::Downstream
+            }
             Ok(v1::blast_radius::Direction::Upstream) => Direction::Upstream,
             Err(_) => return Err(Refusal::invalid("direction", "it is DOWNSTREAM or UPSTREAM")),
         };
@@ -215,9 +221,8 @@ fn standing(view: &View, key: QueryKey) -> Option<Reached> {
 #[must_use]
 pub fn incident_of_root<'a>(view: &'a View, root: &EntityId) -> Option<&'a Incident> {
     let of_root = view.incidents.values().filter(|incident| incident.dataset_urn == *root);
-    of_root.min_by_key(|incident| {
-        (incident.status == IncidentStatus::Resolved, Reverse(incident.opened_at), incident.id)
-    })
+    of_root
+        .min_by_key(|incident| (incident.status == IncidentStatus::Resolved, Reverse(incident.opened_at), incident.id))
 }
 
 fn root(view: &View, id: &EntityId, incident: Option<&Incident>) -> v1::Node {

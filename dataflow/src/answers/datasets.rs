@@ -21,7 +21,11 @@ use crate::view::View;
 ///
 /// # Errors
 /// A filter, the page's size or its token means nothing.
-pub fn list(view: &View, catalog: &Catalog, request: &v1::ListDatasetsRequest) -> Result<v1::ListDatasetsResponse, Refusal> {
+pub fn list(
+    view: &View,
+    catalog: &Catalog,
+    request: &v1::ListDatasetsRequest,
+) -> Result<v1::ListDatasetsResponse, Refusal> {
     let page = PageRequest::read(request.page_size, &request.page_token, &filters_of!(request, ListDatasetsRequest))?;
     let domains: BTreeSet<&str> = request.domains.iter().map(String::as_str).collect();
     let states = states(&request.states)?;
@@ -56,7 +60,10 @@ fn has_state(states: &BTreeSet<HealthState>, state: HealthState) -> bool {
     states.contains(&state)
 }
 
-fn signals<'a>(view: &'a View, dataset: &DatasetEntry) -> impl Iterator<Item = &'a faultline_contracts::signal::Signal> + use<'a> {
+fn signals<'a>(
+    view: &'a View,
+    dataset: &DatasetEntry,
+) -> impl Iterator<Item = &'a faultline_contracts::signal::Signal> + use<'a> {
     // Kinds are few: each is looked up.
     let kinds = [SignalKind::ContractCompliance];
     let urn = dataset.urn.clone();
@@ -70,7 +77,8 @@ fn message(view: &View, dataset: &DatasetEntry) -> v1::Dataset {
         Rollout::Observe => v1::dataset::Rollout::Observe,
         Rollout::On => v1::dataset::Rollout::On,
     };
-    let broken = [("schema", &dataset.schema, dataset.schema_state), ("contract", &dataset.contract, dataset.contract_state)];
+    let broken =
+        [("schema", &dataset.schema, dataset.schema_state), ("contract", &dataset.contract, dataset.contract_state)];
     let broken = broken.into_iter().filter(|(_, _, state)| *state == GateState::Broken);
     v1::Dataset {
         urn: dataset.urn.to_string(),

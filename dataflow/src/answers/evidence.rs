@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use faultline_contracts::{evidence::FailureSample, ids::{EntityId, EvidenceId}, reason::Signature, time::UnixMillis};
+use faultline_contracts::{
+    evidence::FailureSample,
+    ids::{EntityId, EvidenceId},
+    reason::Signature,
+    time::UnixMillis,
+};
 use faultline_proto::v1;
 
 use super::{
@@ -22,7 +27,8 @@ struct Filter<'a> {
 
 impl Filter<'_> {
     fn group(&self, dataset: &EntityId, signature: &Signature) -> bool {
-        lets_through(&self.datasets, dataset.as_str()) && (self.signature.is_empty() || self.signature == signature.as_str())
+        lets_through(&self.datasets, dataset.as_str())
+            && (self.signature.is_empty() || self.signature == signature.as_str())
     }
 
     fn sample(&self, sample: &FailureSample) -> bool {
@@ -49,7 +55,11 @@ pub fn list(view: &View, request: &v1::ListEvidenceRequest) -> Result<v1::ListEv
     };
     let page = page.cut(samples.into_iter().map(|(id, row)| (id, row)).collect());
     Ok(v1::ListEvidenceResponse {
-        evidence: page.rows.into_iter().map(|(dataset, signature, sample)| rows::sample(dataset, signature, sample)).collect(),
+        evidence: page
+            .rows
+            .into_iter()
+            .map(|(dataset, signature, sample)| rows::sample(dataset, signature, sample))
+            .collect(),
         next_page_token: page.next_page_token,
         total_size: page.total_size,
         as_of: Some(as_of(view)),

@@ -18,7 +18,9 @@ use faultline_contracts::{
     trace::TraceId,
     window::{ComplianceWindow, FailureDigest, Verdicts, WindowKey, WindowStatus, WindowTally},
 };
-use faultline_operators::{blast_radius::QueryKey, impact::ImpactRow, incidents::incident, watermark::PartitionProgress};
+use faultline_operators::{
+    blast_radius::QueryKey, impact::ImpactRow, incidents::incident, watermark::PartitionProgress,
+};
 
 use crate::view::{Change, EpochChanges, View};
 
@@ -80,7 +82,8 @@ fn window(start: UnixMillis, status: WindowStatus, breach: Option<&Breach>) -> C
     let mut tally = WindowTally { verdicts: Verdicts { pass: 127, ..Verdicts::default() }, ..WindowTally::default() };
     if let Some(breach) = breach {
         tally.verdicts = breach.verdicts;
-        let digest = FailureDigest { count: 1_120, last: Some(breach.last_failure), earliest: Arc::clone(&breach.earliest) };
+        let digest =
+            FailureDigest { count: 1_120, last: Some(breach.last_failure), earliest: Arc::clone(&breach.earliest) };
         tally.by_signature.insert(breach.signature.clone(), digest);
     }
     let key = WindowKey { dataset: ORDERS.into(), start };

@@ -48,7 +48,9 @@ impl<K: Ord + Serialize + DeserializeOwned> PageRequest<K> {
         let filters = xxh3_64(&filters.encode_to_vec());
         let after = match page_token {
             "" => None,
-            token if token.len() > MAX_TOKEN => return Err(Refusal::invalid("page_token", "it is not one of this service")),
+            token if token.len() > MAX_TOKEN => {
+                return Err(Refusal::invalid("page_token", "it is not one of this service"));
+            }
             token => Some(Self::read_token(token, filters)?),
         };
         Ok(Self { size, after, filters })

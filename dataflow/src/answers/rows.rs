@@ -117,7 +117,11 @@ pub fn window(row: &window::ComplianceWindow) -> v1::ComplianceWindow {
         fail,
         warn,
         status: status.into(),
-        by_signature: tally.by_signature.iter().map(|(signature, digest)| (signature.to_string(), digest.count)).collect(),
+        by_signature: tally
+            .by_signature
+            .iter()
+            .map(|(signature, digest)| (signature.to_string(), digest.count))
+            .collect(),
         by_producer: tally
             .by_producer
             .iter()

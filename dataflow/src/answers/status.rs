@@ -22,7 +22,13 @@ pub struct Process {
 
 /// The status.
 #[must_use]
-pub fn get(view: &View, catalog: &Catalog, problems: &[String], metrics: &Metrics, process: &Process) -> v1::GetStatusResponse {
+pub fn get(
+    view: &View,
+    catalog: &Catalog,
+    problems: &[String],
+    metrics: &Metrics,
+    process: &Process,
+) -> v1::GetStatusResponse {
     let Process { workers, uptime } = process;
     v1::GetStatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -95,7 +101,10 @@ mod tests {
         let process = Process { workers: 2, uptime: Duration::from_millis(1_500) };
         let status = get(&view, &catalog, &["a problem".to_owned()], &metrics, &process);
         let read = &status.partitions[0];
-        assert_eq!((read.offset, read.high_watermark, read.lag), (Some(fixture::OFFSET), Some(fixture::OFFSET + 11), Some(10)));
+        assert_eq!(
+            (read.offset, read.high_watermark, read.lag),
+            (Some(fixture::OFFSET), Some(fixture::OFFSET + 11), Some(10))
+        );
         assert_eq!((status.partitions[1].offset, status.partitions[1].lag), (None, None));
         assert_eq!(status.dependencies.len(), 1);
         assert_eq!(status.dependencies[0].state(), v1::dependency::State::Degraded);

@@ -20,7 +20,10 @@ use crate::view::View;
 ///
 /// # Errors
 /// A filter, the page's size or its token means nothing.
-pub fn list(view: &View, request: &v1::ListComplianceWindowsRequest) -> Result<v1::ListComplianceWindowsResponse, Refusal> {
+pub fn list(
+    view: &View,
+    request: &v1::ListComplianceWindowsRequest,
+) -> Result<v1::ListComplianceWindowsResponse, Refusal> {
     let filters = filters_of!(request, ListComplianceWindowsRequest);
     let page = PageRequest::<(EntityId, i64)>::read(request.page_size, &request.page_token, &filters)?;
     let datasets: BTreeSet<&str> = request.dataset_urns.iter().map(String::as_str).collect();
@@ -63,7 +66,10 @@ mod tests {
         let all = list(&view, &v1::ListComplianceWindowsRequest::default()).unwrap();
         assert_eq!(all.total_size, 2);
         let failing = &all.windows[1];
-        assert_eq!((failing.pass, failing.fail, failing.by_signature["MISSING_FIELD:customer_id"]), (127, 1_120, 1_120));
+        assert_eq!(
+            (failing.pass, failing.fail, failing.by_signature["MISSING_FIELD:customer_id"]),
+            (127, 1_120, 1_120)
+        );
         let start = failing.window_start;
         let count = |request| list(&view, &request).map(|answer| answer.total_size);
         assert_eq!(count(v1::ListComplianceWindowsRequest { from: start, ..Default::default() }), Ok(1));

@@ -131,7 +131,8 @@ struct Reach {
 
 impl Reach {
     fn direction(&self) -> i32 {
-        let direction = if self.upstream { v1::blast_radius::Direction::Upstream } else { v1::blast_radius::Direction::Downstream };
+        let direction =
+            if self.upstream { v1::blast_radius::Direction::Upstream } else { v1::blast_radius::Direction::Downstream };
         direction.into()
     }
 }
@@ -258,7 +259,11 @@ pub(super) async fn run(command: Command, out: &mut dyn Write) -> Result<(), Cli
             client.show(out, &answer, |answer| {
                 let nodes = table::nodes(answer.root.iter().chain(&answer.nodes));
                 let text = table::paged(nodes, answer.nodes.len(), answer.total_size, &answer.next_page_token);
-                if answer.truncated { format!("{text}\nThe search ended at a limit of the server; there is more.") } else { text }
+                if answer.truncated {
+                    format!("{text}\nThe search ended at a limit of the server; there is more.")
+                } else {
+                    text
+                }
             })
         }
         Command::Watch(Watch { what, connection }) => watch(Client::connect(&connection).await?, what, out).await,
@@ -358,8 +363,7 @@ async fn watch(mut client: Client, what: Watched, out: &mut dyn Write) -> Result
         Watched::BlastRadius(reach) => {
             let direction = reach.direction();
             let Reach { root, upstream: _, max_hops, min_tier, kinds } = reach;
-            let question =
-                v1::WatchBlastRadiusRequest { root, direction, max_hops, min_tier, kinds, min_as_of: None };
+            let question = v1::WatchBlastRadiusRequest { root, direction, max_hops, min_tier, kinds, min_as_of: None };
             follow!(client, watch_blast_radius, out, question, |message| {
                 let heading = heading(message.full, message.as_of.as_ref(), &message.removals);
                 format!("{heading}\n{}", table::nodes(&message.upserts))
@@ -369,11 +373,45 @@ async fn watch(mut client: Client, what: Watched, out: &mut dyn Write) -> Result
             let question = v1::WatchComplianceRequest { dataset_urns: datasets, min_as_of: None };
             follow!(client, watch_compliance, out, question, |message| {
                 let retired = message.removals.iter();
-                let retired: Vec<_> =
-                    retired.map(|key| format!("{} {}", key.dataset_urn, report::time(key.window_start.as_ref()))).collect();
+                let retired: Vec<_> = retired
+                    .map(|key| format!("{} {}", key.dataset_urn, report::time(key.window_start.as_ref())))
+                    .collect();
                 let heading = heading(message.full, message.as_of.as_ref(), &retired);
                 format!("{heading}\n{}", table::windows(&message.upserts))
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn commands_are_well_formed_and_names_of_values_are_checked() {
+        Program::command().debug_assert();
+        let parse = |line: &str| Program::try_parse_from(line.split(' '));
+        let parsed = parse("faultline blast-radius urn:dp:orders:created --upstream --kind dashboard -o json").unwrap();
+        let Command::BlastRadius(args) = parsed.command else { panic!("{parsed:?}") };
+        assert_eq!(args.reach.kinds, [i32::from(v1::node::Kind::Dashboard)]);
+        assert_eq!(args.reach.direction(), i32::from(v1::blast_radius::Direction::Upstream));
+        assert!(parse("faultline get incidents --status open --all --server 127.0.0.1:1").is_ok());
+        assert!(parse("faultline get incidents --status broken").is_err());
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_is_named() {
+        let parsed =
+            Program::try_parse_from("faultline get status --server 127.0.0.1:1 --timeout 1".split(' ')).unwrap();
+        let error = super::super::run(parsed.command, &mut Vec::new()).unwrap_err();
+        assert!(error.exit_code() == 3 && error.to_string().contains("http://127.0.0.1:1"), "{error}");
     }
 }

@@ -23,7 +23,15 @@ pub(super) fn incidents(rows: &[v1::Incident]) -> String {
     let row = |row: &v1::Incident| {
         let status = row.status().as_str_name().to_owned();
         let (opened, failures) = (time(row.opened_at.as_ref()), count(row.evidence_count));
-        [row.id.clone(), row.severity.clone(), status, row.dataset_urn.clone(), row.failure_signature.clone(), failures, opened]
+        [
+            row.id.clone(),
+            row.severity.clone(),
+            status,
+            row.dataset_urn.clone(),
+            row.failure_signature.clone(),
+            failures,
+            opened,
+        ]
     };
     table(["INCIDENT", "SEVERITY", "STATUS", "DATASET", "SIGNATURE", "FAILURES", "OPENED"], rows.iter().map(row))
 }
@@ -61,7 +69,16 @@ pub(super) fn datasets(rows: &[v1::Dataset]) -> String {
         let states: Vec<_> = row.signals.iter().map(|signal| signal.state().as_str_name()).collect();
         let rollout = row.rollout().as_str_name().to_owned();
         let (tier, slo) = (row.tier.to_string(), row.compliance_slo.to_string());
-        [row.urn.clone(), tier, slo, rollout, states.join(" "), row.owner.clone(), row.contract.clone(), row.problems.join("; ")]
+        [
+            row.urn.clone(),
+            tier,
+            slo,
+            rollout,
+            states.join(" "),
+            row.owner.clone(),
+            row.contract.clone(),
+            row.problems.join("; "),
+        ]
     };
     table(["DATASET", "TIER", "SLO", "ROLLOUT", "STATE", "OWNER", "CONTRACT", "PROBLEMS"], rows.iter().map(row))
 }
@@ -70,7 +87,16 @@ pub(super) fn nodes<'a>(rows: impl IntoIterator<Item = &'a v1::Node>) -> String 
     let row = |row: &v1::Node| {
         let tier = row.tier.map_or_else(|| "-".to_owned(), |tier| tier.to_string());
         let kind = row.kind().as_str_name().to_owned();
-        [row.hops.to_string(), row.id.clone(), kind, row.name.clone(), tier, row.owner.clone(), impact(row.impact()).to_owned(), row.via.clone()]
+        [
+            row.hops.to_string(),
+            row.id.clone(),
+            kind,
+            row.name.clone(),
+            tier,
+            row.owner.clone(),
+            impact(row.impact()).to_owned(),
+            row.via.clone(),
+        ]
     };
     table(["HOPS", "NODE", "KIND", "NAME", "TIER", "OWNER", "IMPACT", "VIA"], rows.into_iter().map(row))
 }

@@ -11,7 +11,8 @@ use crate::answers::Refusal;
 const DOMAIN: &str = "faultline";
 
 fn info(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
-    let metadata: HashMap<_, _> = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let metadata: HashMap<_, _> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     ErrorDetails::with_error_info(reason, DOMAIN, metadata)
 }
 

@@ -14,7 +14,10 @@ use super::{
     errors::{refused, too_many_watchers},
     standing::StandQueries,
     waiting::{patience, reached},
-    watch::{Subject, Watch, subjects::{Explained, Incidents, Reaching, Windows}},
+    watch::{
+        Subject, Watch,
+        subjects::{Explained, Incidents, Reaching, Windows},
+    },
 };
 use crate::{
     answers::{
@@ -97,7 +100,11 @@ impl Service {
     }
 
     /// Has a question stand where it stays within the budget and there is a place; otherwise it is searched.
-    fn promote(&self, view: &View, question: &Question) -> Option<(Box<dyn super::standing::Standing>, tokio::sync::OwnedSemaphorePermit)> {
+    fn promote(
+        &self,
+        view: &View,
+        question: &Question,
+    ) -> Option<(Box<dyn super::standing::Standing>, tokio::sync::OwnedSemaphorePermit)> {
         let Question { root, direction, max_hops, .. } = question;
         // The budget bounds what a standing query shows and not what it costs, so its size is looked at first.
         if blast_radius::search(view, root, *direction, *max_hops, self.bounds.budget).truncated {
@@ -196,7 +203,9 @@ impl Faultline for Service {
         &self,
         request: Request<v1::WatchComplianceRequest>,
     ) -> Result<Response<Self::WatchComplianceStream>, Status> {
-        let subject = |_: &View, request: &v1::WatchComplianceRequest| Ok(Windows(request.dataset_urns.iter().cloned().collect()));
+        let subject = |_: &View, request: &v1::WatchComplianceRequest| {
+            Ok(Windows(request.dataset_urns.iter().cloned().collect()))
+        };
         self.watch(request, |request| request.min_as_of.as_ref(), subject).await
     }
 
@@ -235,8 +244,7 @@ impl Faultline for Service {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let process = status::Process { workers: self.workers, uptime: self.started.elapsed() };
-        let answer =
-            |view: &View, _: &_| Ok(status::get(view, &self.catalog, &self.problems, &self.metrics, &process));
+        let answer = |view: &View, _: &_| Ok(status::get(view, &self.catalog, &self.problems, &self.metrics, &process));
         self.answer(request, |request| request.min_as_of.as_ref(), answer).await
     }
 }

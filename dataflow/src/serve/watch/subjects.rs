@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use faultline_contracts::{ids::{EntityId, IncidentId}, window::WindowKey};
+use faultline_contracts::{
+    ids::{EntityId, IncidentId},
+    window::WindowKey,
+};
 use faultline_operators::blast_radius::QueryKey;
 use faultline_proto::v1;
 use tokio::sync::OwnedSemaphorePermit;
@@ -44,7 +47,11 @@ impl Subject for Incidents {
         wanted.map(|(&id, incident)| (id, rows::incident(incident))).collect()
     }
 
-    fn response(&self, view: &View, Delta { full, upserts, removals }: Delta<IncidentId, v1::Incident>) -> Self::Response {
+    fn response(
+        &self,
+        view: &View,
+        Delta { full, upserts, removals }: Delta<IncidentId, v1::Incident>,
+    ) -> Self::Response {
         let removals = removals.iter().map(IncidentId::to_string).collect();
         v1::WatchIncidentsResponse { full, upserts, removals, as_of: Some(as_of(view)) }
     }
@@ -80,7 +87,11 @@ impl Subject for Windows {
         wanted.map(|(key, window)| (key.clone(), rows::window(window))).collect()
     }
 
-    fn response(&self, view: &View, Delta { full, upserts, removals }: Delta<WindowKey, v1::ComplianceWindow>) -> Self::Response {
+    fn response(
+        &self,
+        view: &View,
+        Delta { full, upserts, removals }: Delta<WindowKey, v1::ComplianceWindow>,
+    ) -> Self::Response {
         let key = |key: WindowKey| v1::watch_compliance_response::Key {
             dataset_urn: key.dataset.to_string(),
             window_start: Some(timestamp(key.start)),
@@ -128,7 +139,11 @@ impl Subject for Explained {
         self.row(view, &id).map(|row| (id, row)).into_iter().collect()
     }
 
-    fn response(&self, view: &View, Delta { full, upserts, removals }: Delta<IncidentId, v1::Explanation>) -> Self::Response {
+    fn response(
+        &self,
+        view: &View,
+        Delta { full, upserts, removals }: Delta<IncidentId, v1::Explanation>,
+    ) -> Self::Response {
         let upsert = upserts.into_iter().next();
         v1::WatchExplanationResponse {
             full: full || upsert.is_some(),
