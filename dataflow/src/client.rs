@@ -34,13 +34,13 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Connection {
     /// The service's address.
-    #[arg(long, env = "FAULTLINE_SERVER", default_value = "http://127.0.0.1:50061", value_name = "ADDR")]
+    #[arg(long, global = true, env = "FAULTLINE_SERVER", default_value = "http://127.0.0.1:50061", value_name = "ADDR")]
     pub server: String,
     /// How to show the answer.
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// How long to wait for an answer, in seconds.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS")]
     pub timeout: u64,
 }
 

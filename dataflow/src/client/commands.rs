@@ -382,3 +382,36 @@ async fn watch(mut client: Client, what: Watched, out: &mut dyn Write) -> Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn commands_are_well_formed_and_names_of_values_are_checked() {
+        Program::command().debug_assert();
+        let parse = |line: &str| Program::try_parse_from(line.split(' '));
+        let parsed = parse("faultline blast-radius urn:dp:orders:created --upstream --kind dashboard -o json").unwrap();
+        let Command::BlastRadius(args) = parsed.command else { panic!("{parsed:?}") };
+        assert_eq!(args.reach.kinds, [i32::from(v1::node::Kind::Dashboard)]);
+        assert_eq!(args.reach.direction(), i32::from(v1::blast_radius::Direction::Upstream));
+        assert!(parse("faultline get incidents --status open --all --server 127.0.0.1:1").is_ok());
+        assert!(parse("faultline get incidents --status broken").is_err());
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_is_named() {
+        let parsed =
+            Program::try_parse_from("faultline get status --server 127.0.0.1:1 --timeout 1".split(' ')).unwrap();
+        let error = super::super::run(parsed.command, &mut Vec::new()).unwrap_err();
+        assert!(error.exit_code() == 3 && error.to_string().contains("http://127.0.0.1:1"), "{error}");
+    }
+}

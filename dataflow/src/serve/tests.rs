@@ -195,7 +195,7 @@ fn a_watch_tells_all_then_changes_then_that_the_service_stops() {
         messages
     });
     let Service { server, runtime, .. } = service;
-    server.stop();
+    let stopping = std::thread::spawn(|| server.stop());
     runtime.block_on(async {
         loop {
             match messages.message().await {
@@ -205,6 +205,8 @@ fn a_watch_tells_all_then_changes_then_that_the_service_stops() {
             }
         }
     });
+    drop(runtime);
+    stopping.join().unwrap();
 }
 
 #[test]
@@ -307,8 +309,19 @@ fn health_and_metrics_are_served_and_addresses_are_told() {
         assert_eq!(status, tonic_health::pb::health_check_response::ServingStatus::Serving as i32);
         assert_eq!(health.check(check("nobody")).await.unwrap_err().code(), Code::NotFound);
 
+        use tonic_reflection::pb::v1::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest,
+        };
+        let symbol = MessageRequest::FileContainingSymbol("faultline.v1.Faultline".into());
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(symbol) };
+        let mut reflection = ServerReflectionClient::new(service.channel().await);
+        let answers = reflection.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
+        let answer = answers.into_inner().message().await.unwrap().unwrap();
+        assert!(format!("{:?}", answer.message_response).contains("FileDescriptorResponse"));
+
         let text = get(service.server.metrics, "/metrics").await;
-        assert!(text.starts_with("HTTP/1.1 200") && text.contains("faultline_records"), "{text}");
+        assert!(text.starts_with("HTTP/1.1 200") && text.contains("faultline_epoch_milliseconds"), "{text}");
         assert!(get(service.server.metrics, "/healthz").await.ends_with("ok\n"));
     });
 }
