@@ -328,6 +328,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
     }
 
     fn replay(mut self, worker: &mut Worker, index: Arc<ReplayIndex>, batch: usize, hold: bool) {
+        let end = index.last_epoch() + 1;
         let mut source = ReplaySource::new(index, worker.index(), worker.peers());
         while let Some(epoch) = source.epoch() {
             if self.shared.stop.load(Ordering::Relaxed) {
@@ -349,11 +350,12 @@ impl<E: EvidenceOutput> Run<'_, E> {
             worker.step();
         }
         while hold && !self.shared.stop.load(Ordering::Relaxed) {
-            // Time stands still but for what is asked.
-            self.take_commands();
-            let next = self.inputs.epoch() + 1;
-            self.close_epoch(next);
-            worker.step();
+            // Time stands still but for what is asked. All workers go to the common end first: one that stayed at its own
+            // last record would hold back the others'.
+            if self.take_commands() || self.inputs.epoch() < end {
+                let next = (self.inputs.epoch() + 1).max(end);
+                self.close_epoch(next);
+            }
             worker.step_or_park(Some(Duration::from_millis(IDLE_TICK_MS)));
         }
         self.finish();
