@@ -2,5 +2,7 @@
 //! with its expected counts. The tests themselves are under `tests/tests/`.
 
 pub mod envelope;
+pub mod program;
+pub mod replaying;
 pub mod scenario;
 pub mod servers;
