@@ -19,7 +19,7 @@ use faultline_operators::{
 use faultline_sinks::kafka::KafkaSettings;
 use serde::Deserialize;
 
-use crate::intake::IntakeOptions;
+use crate::{answers::blast_radius::Bounds, intake::IntakeOptions};
 
 /// Into how many parts waiting spans are divided among workers.
 const SPAN_SHARDS: usize = 16;
@@ -123,6 +123,10 @@ pub struct KafkaConfig {
     /// Any librdkafka setting, for consumers and producers alike.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// Whether topics for evidence, signals and incidents are made at start where they are missing, with the broker's
+    /// defaults for partitions and replicas.
+    #[serde(default = "KafkaConfig::default_create_topics")]
+    pub create_topics: bool,
     /// How often new topics and partitions are looked for, in milliseconds.
     #[serde(default = "KafkaConfig::default_discovery_ms")]
     pub discovery_ms: u64,
@@ -139,6 +143,9 @@ impl KafkaConfig {
 
     fn default_group() -> String {
         "faultline".to_owned()
+    }
+    fn default_create_topics() -> bool {
+        true
     }
     fn default_discovery_ms() -> u64 {
         30_000
@@ -380,6 +387,13 @@ impl Config {
     #[must_use]
     pub fn reach_options(&self) -> ReachOptions {
         ReachOptions { budget: self.blast_radius.budget }
+    }
+
+    /// For ad-hoc blast radii.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        let BlastRadius { budget, max_hops } = self.blast_radius;
+        Bounds { budget, max_hops }
     }
 
     /// For the parser.

@@ -76,6 +76,8 @@ pub enum Feed {
         index: Arc<ReplayIndex>,
         /// Records between two steps.
         batch: usize,
+        /// Whether to stay at the end and go on answering standing queries, until stopped.
+        hold: bool,
     },
 }
 
@@ -176,18 +178,36 @@ impl Engine {
                     inputs.load_catalog(rows);
                 }
             }
-            let output = evidence(index).map_err(|message| EngineError::Evidence { worker: index, message })?;
+            let output = evidence(index).map_err(|message| {
+                shared.stop.store(true, Ordering::Relaxed);
+                EngineError::Evidence { worker: index, message }
+            })?;
             let gates = Gates::new(Arc::clone(&catalog), config.document_limits(), config.limits.reasons);
             let intake = WorkerIntake::new(gates, output, config.intake_options(), Arc::clone(&metrics.intake));
-            let run = Run { config: &config, metrics: &metrics, shared: &shared, commands, inputs, probe, intake };
-            match &feed {
-                Feed::Replay { index, batch } => {
-                    run.replay(worker, Arc::clone(index), *batch);
+            let run = Run {
+                config: &config,
+                catalog: &catalog,
+                metrics: &metrics,
+                shared: &shared,
+                commands,
+                inputs,
+                probe,
+                intake,
+            };
+            let ended = match &feed {
+                Feed::Replay { index, batch, hold } => {
+                    run.replay(worker, Arc::clone(index), *batch, *hold);
                     Ok(())
                 }
                 Feed::Kafka => run.live_kafka(worker),
                 Feed::Files => run.live_files(worker),
+            };
+            // One worker alone cannot go on: its share of the partitions would be missing without anybody noticing.
+            if ended.is_err() {
+                shared.stop.store(true, Ordering::Relaxed);
+                shared.workers.iter().for_each(Reach::wake);
             }
+            ended
         })
         .map_err(EngineError::Start)?;
         Ok(Self { guards, workers: reaches, stop })
@@ -290,6 +310,7 @@ pub fn wall_clock() -> UnixMillis {
 /// One worker's run.
 struct Run<'a, E> {
     config: &'a Config,
+    catalog: &'a Arc<Catalog>,
     metrics: &'a Arc<Metrics>,
     shared: &'a Arc<Shared>,
     commands: Option<mpsc::Receiver<Command>>,
@@ -306,7 +327,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
         self.inputs.advance_to(next);
     }
 
-    fn replay(mut self, worker: &mut Worker, index: Arc<ReplayIndex>, batch: usize) {
+    fn replay(mut self, worker: &mut Worker, index: Arc<ReplayIndex>, batch: usize, hold: bool) {
         let mut source = ReplaySource::new(index, worker.index(), worker.peers());
         while let Some(epoch) = source.epoch() {
             if self.shared.stop.load(Ordering::Relaxed) {
@@ -327,7 +348,27 @@ impl<E: EvidenceOutput> Run<'_, E> {
             }
             worker.step();
         }
+        while hold && !self.shared.stop.load(Ordering::Relaxed) {
+            // Time stands still but for what is asked.
+            self.take_commands();
+            let next = self.inputs.epoch() + 1;
+            self.close_epoch(next);
+            worker.step();
+            worker.step_or_park(Some(Duration::from_millis(IDLE_TICK_MS)));
+        }
         self.finish();
+    }
+
+    /// Does what was asked of this worker since; says whether anything was.
+    fn take_commands(&mut self) -> bool {
+        let mut asked = false;
+        while let Some(Command::Stand(query, diff)) =
+            self.commands.as_ref().and_then(|commands| commands.try_recv().ok())
+        {
+            self.inputs.stand(query, diff);
+            asked = true;
+        }
+        asked
     }
 
     /// Hands over what is open and lets go of the inputs, so that the dataflow can complete.
@@ -343,6 +384,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
         let options = KafkaSourceOptions {
             kafka,
             topics: &self.config.topics,
+            catalog: Arc::clone(self.catalog),
             future_ms: self.config.windows.future_ms as i64,
             worker: worker.index(),
             workers: worker.peers(),
@@ -378,14 +420,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
             self.intake.set_now(now);
             let taken = poll(&mut self.intake, now);
 
-            let mut asked = false;
-            while let Some(Command::Stand(query, diff)) =
-                self.commands.as_ref().and_then(|commands| commands.try_recv().ok())
-            {
-                self.inputs.stand(query, diff);
-                asked = true;
-            }
-
+            let asked = self.take_commands();
             if taken > 0 {
                 self.shared.active.fetch_max(epoch, Ordering::Relaxed);
                 if !was_active {

@@ -51,6 +51,21 @@ pub trait EvidenceOutput {
     fn finish(&mut self);
 }
 
+impl<T: EvidenceOutput + ?Sized> EvidenceOutput for Box<T> {
+    fn write(&mut self, epoch: u64, key: Option<&str>, id: EvidenceId, json: &[u8]) {
+        (**self).write(epoch, key, id, json);
+    }
+    fn ready(&mut self) -> bool {
+        (**self).ready()
+    }
+    fn close_epoch(&mut self, epoch: u64) {
+        (**self).close_epoch(epoch);
+    }
+    fn finish(&mut self) {
+        (**self).finish();
+    }
+}
+
 /// What a tick brought, ready for the dataflow's inputs.
 #[derive(Debug, Default)]
 pub struct Pending {

@@ -6,10 +6,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod catalog_rows;
+
+pub mod answers;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod intake;
 pub mod metrics;
+pub mod outputs;
+pub mod recorder;
+pub mod replay;
 pub mod sources;
 pub mod topology;
 pub mod view;

@@ -10,6 +10,8 @@ use std::{
 };
 
 use faultline_contracts::{
+    catalog::Catalog,
+    policy::Rollout,
     record::{GateHeaders, RawRecord, RecordCoordinates},
     time::UnixMillis,
 };
@@ -28,8 +30,10 @@ use crate::{
     metrics::{Dependency, Metrics, PartitionLabel},
 };
 
-/// How long brokers may take to answer a question about topics.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long brokers may take to answer the first question about topics.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long they may take to answer later ones, which a worker waits for.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most headers of a record that are looked at.
 const HEADERS_READ: usize = 256;
 
@@ -87,25 +91,29 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
-/// Which topics are read.
+/// Which topics are read: those that the configuration lists, and those of the catalog's datasets.
 #[derive(Debug)]
 struct Selection {
     exact: BTreeSet<String>,
     patterns: RegexSet,
+    catalog: Arc<Catalog>,
+    own: BTreeSet<String>,
 }
 
 impl Selection {
-    fn new(topics: &Topics) -> Result<Self, regex::Error> {
+    fn new(topics: &Topics, catalog: Arc<Catalog>) -> Result<Self, regex::Error> {
         let (patterns, exact): (Vec<_>, Vec<_>) = topics.data.iter().partition(|name| name.starts_with('^'));
         let mut exact: BTreeSet<String> = exact.into_iter().cloned().collect();
         exact.extend([&topics.deployments, &topics.lineage, &topics.spans].map(String::clone));
         let anchored =
             patterns.iter().map(|pattern| format!("^(?:{})$", pattern.trim_start_matches('^').trim_end_matches('$')));
-        Ok(Self { exact, patterns: RegexSet::new(anchored)? })
+        let own = [&topics.evidence, &topics.signals, &topics.incidents, &topics.catalog].map(String::clone).into();
+        Ok(Self { exact, patterns: RegexSet::new(anchored)?, catalog, own })
     }
 
     fn contains(&self, topic: &str) -> bool {
-        self.exact.contains(topic) || self.patterns.is_match(topic)
+        let dataset = || self.catalog.dataset_of_topic(topic).is_some_and(|dataset| dataset.rollout != Rollout::Off);
+        !self.own.contains(topic) && (self.exact.contains(topic) || self.patterns.is_match(topic) || dataset())
     }
 }
 
@@ -138,6 +146,8 @@ pub struct KafkaSourceOptions<'a> {
     pub kafka: &'a KafkaConfig,
     /// Which topics are what.
     pub topics: &'a Topics,
+    /// Whose datasets' topics are read too.
+    pub catalog: Arc<Catalog>,
     /// How far ahead of the clock a record may be, in milliseconds.
     pub future_ms: i64,
     /// This worker.
@@ -156,7 +166,7 @@ impl KafkaSource {
     /// # Errors
     /// A setting is not taken, or no broker answers.
     pub fn connect(options: KafkaSourceOptions<'_>, intake: &mut impl Intake) -> Result<Self, KafkaSourceError> {
-        let KafkaSourceOptions { kafka, topics, future_ms, worker, workers, metrics, wake } = options;
+        let KafkaSourceOptions { kafka, topics, catalog, future_ms, worker, workers, metrics, wake } = options;
         let settings = kafka.client();
         let mut config = kafka_config(&settings, DEFAULTS);
         config
@@ -171,7 +181,7 @@ impl KafkaSource {
         consumer.set_nonempty_callback(wake);
         let mut source = Self {
             consumer,
-            selection: Selection::new(topics)?,
+            selection: Selection::new(topics, catalog)?,
             topics: topics.clone(),
             bootstrap: kafka.bootstrap.clone(),
             start: kafka.start,
@@ -184,17 +194,17 @@ impl KafkaSource {
             discovered_at: Instant::now(),
             committed_at: Instant::now(),
         };
-        source.discover(intake)?;
+        source.discover(CONNECT_TIMEOUT, intake)?;
         source.metrics.set_up(Dependency::KafkaSource, true);
         Ok(source)
     }
 
     /// Assigns partitions that are new. What is read already goes on where it is.
-    fn discover(&mut self, intake: &mut impl Intake) -> Result<(), KafkaSourceError> {
+    fn discover(&mut self, timeout: Duration, intake: &mut impl Intake) -> Result<(), KafkaSourceError> {
         self.discovered_at = Instant::now();
         let metadata = self
             .consumer
-            .fetch_metadata(None, METADATA_TIMEOUT)
+            .fetch_metadata(None, timeout)
             .map_err(|source| KafkaSourceError::Unreachable { bootstrap: self.bootstrap.clone(), source })?;
         let mut news = TopicPartitionList::new();
         let first = self.partitions.is_empty();
@@ -232,7 +242,7 @@ impl KafkaSource {
     /// Hands over at most `budget` records that are there now, and says how many.
     pub fn poll(&mut self, budget: usize, now: UnixMillis, intake: &mut impl Intake) -> usize {
         if self.discovered_at.elapsed() > self.discovery {
-            if let Err(error) = self.discover(intake) {
+            if let Err(error) = self.discover(DISCOVERY_TIMEOUT, intake) {
                 self.metrics.set_up(Dependency::KafkaSource, false);
                 tracing::warn!(%error, "cannot look for new topics");
             }

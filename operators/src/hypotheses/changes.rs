@@ -74,6 +74,7 @@ pub(super) fn by_trace(case: &Case<'_>, unknowns: &mut Vec<String>) -> Vec<Hypot
             explained: case.explained(),
             agreement: Share { part: traced.records.len() as u64, total: found as u64 },
             rivals_ms: Vec::new(),
+            superseded: false,
             hops: 0,
         };
         let version = match (recorded, traced.version) {
@@ -190,6 +191,10 @@ pub(super) fn by_time(case: &Case<'_>, unknowns: &mut Vec<String>) -> Vec<Hypoth
                 explained: case.explained(),
                 agreement: Share { part: speaking.len() as u64, total: named.len() as u64 },
                 rivals_ms: rivals(case, &subject, *at),
+                superseded: case.candidates.iter().any(|other| {
+                    let (other, rank) = (&other.deployment, other.rank);
+                    other.service == *service && rank < known.rank && other.version != known.deployment.version
+                }),
                 hops: 0,
             };
             let mut claims = vec![deployed(case, &known.deployment)];
@@ -240,6 +245,7 @@ pub(super) fn by_catalog(case: &Case<'_>) -> Vec<Hypothesis> {
             explained: case.explained(),
             agreement: Share::ALL,
             rivals_ms: rivals(case, &change.now, change.at),
+            superseded: false,
             hops: 0,
         };
         let when = clock(change.at, case.first_failure());

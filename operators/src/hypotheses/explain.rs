@@ -89,6 +89,7 @@ fn by_upstream(case: &Case<'_>) -> Vec<Hypothesis> {
             explained: case.explained(),
             agreement: Share::ALL,
             rivals_ms: Vec::new(),
+            superseded: false,
             hops: u8::try_from(up.path.len()).unwrap_or(u8::MAX),
         };
         let score = grounds.score().min(bound);

@@ -100,6 +100,7 @@ fn grounds(case: &Case<'_>, basis: Basis) -> Grounds {
         explained: case.explained(),
         agreement: Share::ALL,
         rivals_ms: Vec::new(),
+        superseded: false,
         hops: 0,
     }
 }

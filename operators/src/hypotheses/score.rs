@@ -8,6 +8,7 @@
 //!       − 200 × unexplained             share of the breach's failures with another signature
 //!       − dissent(basis) × disagreeing  share of the sampled failing records that speak of something else
 //!       − rivalry                       each rival change: 40, falling to 0 at 6 h apart; together at most 120
+//!       − 250                           if another version had replaced it before the first failure
 //!       − 2 × hops                      edges between an upstream dataset and this one
 //!       + 8 × further layers            that name the same cause
 //! held within 50 … 990
@@ -93,6 +94,8 @@ pub(super) struct Grounds {
     pub agreement: Share,
     /// Distances to rival changes, in milliseconds.
     pub rivals_ms: Vec<i64>,
+    /// Whether a later deployment had replaced it before the first failure.
+    pub superseded: bool,
     pub hops: u8,
 }
 
@@ -113,9 +116,9 @@ impl Grounds {
         let unexplained = self.explained.missing() * 200 / 1000;
         let disagreeing = self.agreement.missing() * dissent / 1000;
         let rivalry: i64 = self.rivals_ms.iter().map(|&gap| rival_penalty(gap)).sum();
-        let score =
-            base - distance - recurrence - unexplained - disagreeing - rivalry.min(120) - 2 * i64::from(self.hops);
-        held(score)
+        let superseded = if self.superseded { 250 } else { 0 };
+        let doubts = distance + recurrence + unexplained + disagreeing + rivalry.min(120) + superseded;
+        held(base - doubts - 2 * i64::from(self.hops))
     }
 }
 
@@ -164,6 +167,7 @@ mod tests {
             explained: Share { part: 1_120, total: 1_120 },
             agreement: Share::ALL,
             rivals_ms: vec![24 * HOUR],
+            superseded: false,
             hops: 0,
         }
     }
@@ -199,6 +203,7 @@ mod tests {
                 explained: Share { part: 0, total: u64::MAX },
                 agreement: Share { part: u64::MAX, total: 1 },
                 rivals_ms: vec![i64::MIN, 0, 0, 0, i64::MAX],
+                superseded: true,
                 hops: u8::MAX,
                 ..deployment(ms)
             };
