@@ -328,6 +328,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
     }
 
     fn replay(mut self, worker: &mut Worker, index: Arc<ReplayIndex>, batch: usize, hold: bool) {
+        let end = index.last_epoch() + 1;
         let mut source = ReplaySource::new(index, worker.index(), worker.peers());
         while let Some(epoch) = source.epoch() {
             if self.shared.stop.load(Ordering::Relaxed) {
@@ -347,6 +348,12 @@ impl<E: EvidenceOutput> Run<'_, E> {
                 taken += 1;
             }
             worker.step();
+        }
+        // All workers end at one epoch and wait until it is reached. A frontier that went from somewhere before it to the
+        // end of all time at once would not say what time did in between.
+        self.close_epoch(end);
+        while self.probe.less_than(&end) && !self.shared.stop.load(Ordering::Relaxed) {
+            worker.step_or_park(Some(Duration::from_millis(10)));
         }
         while hold && !self.shared.stop.load(Ordering::Relaxed) {
             // Time stands still but for what is asked.
