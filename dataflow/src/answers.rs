@@ -16,7 +16,7 @@ pub mod status;
 pub mod windows;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use std::collections::BTreeSet;
 

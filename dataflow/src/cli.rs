@@ -3,10 +3,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+
+use crate::client;
 
 mod check;
+mod demo;
 mod replay;
+mod run;
 
 mod validate;
 
@@ -26,21 +30,18 @@ const EXIT_CODES: &str =
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replay the bundled orders incident through the whole engine and tell what it found.
+    Demo(demo::Args),
+    /// Run the service: follow Kafka topics or files, and serve answers.
+    Run(run::Args),
     /// Run captured files through the engine, by event time, to their end.
     Replay(replay::Args),
     /// Check a directory of contracts, schemas and catalog.
     Check(check::Args),
     /// Judge records one by one: evidence on stdout.
     Validate(validate::Args),
-}
-
-/// How a result is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
+    #[command(flatten)]
+    Client(client::Command),
 }
 
 /// How a command ended; its number is the exit code.
@@ -104,6 +105,9 @@ pub fn main(cli: Cli) -> ExitCode {
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let ended = match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Client(command) => ask(command),
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::run(&args),
         Command::Validate(args) => validate::run(&args),
@@ -115,4 +119,16 @@ pub fn main(cli: Cli) -> ExitCode {
             ExitCode::from(exit as u8)
         }
     }
+}
+
+fn ask(command: client::Command) -> Result<Exit, Failure> {
+    client::run(command, &mut std::io::stdout().lock()).map(|()| Exit::Fine).map_err(|error| {
+        let exit = match error.exit_code() {
+            1 => Exit::Problems,
+            2 => Exit::Usage,
+            3 => Exit::Unreachable,
+            _ => Exit::Internal,
+        };
+        Failure::new(exit, &error)
+    })
 }

@@ -9,6 +9,7 @@ mod catalog_rows;
 
 pub mod answers;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod engine;
 pub mod intake;
@@ -16,6 +17,8 @@ pub mod metrics;
 pub mod outputs;
 pub mod recorder;
 pub mod replay;
+pub mod serve;
+pub mod service;
 pub mod sources;
 pub mod topology;
 pub mod view;

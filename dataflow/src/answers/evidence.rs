@@ -53,7 +53,7 @@ pub fn list(view: &View, request: &v1::ListEvidenceRequest) -> Result<v1::ListEv
         "" => everywhere(view, &filter),
         incident => of_incident(view, incident, &filter)?,
     };
-    let page = page.cut(samples.into_iter().map(|(id, row)| (id, row)).collect());
+    let page = page.cut(samples.into_iter().collect());
     Ok(v1::ListEvidenceResponse {
         evidence: page
             .rows

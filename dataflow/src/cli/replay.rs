@@ -59,16 +59,19 @@ pub(super) fn configured(
 }
 
 /// Loads a catalog and shows what is wrong with it. What is right of it is used.
-pub(super) fn loaded(dir: &std::path::Path) -> Result<Arc<Catalog>, Failure> {
+pub(super) fn loaded(dir: &std::path::Path) -> Result<(Arc<Catalog>, Vec<String>), Failure> {
     if !dir.is_dir() {
         let message = format!("{} is not a directory; --catalog names the one with catalog.yaml", dir.display());
         return Err(Failure::usage(message));
     }
     let LoadedCatalog { catalog, diagnostics, .. } = Catalog::load(dir);
-    for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.severity != Severity::Note) {
-        eprintln!("{diagnostic}");
-    }
-    Ok(Arc::new(catalog))
+    let problems: Vec<String> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity != Severity::Note)
+        .map(ToString::to_string)
+        .collect();
+    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    Ok((Arc::new(catalog), problems))
 }
 
 impl From<ReplayRunError> for Failure {
@@ -84,7 +87,7 @@ impl From<ReplayRunError> for Failure {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let Args { catalog, input, out, config, workers, batch } = args;
     let config = Arc::new(configured(config.as_ref(), catalog, workers)?);
-    let catalog = loaded(&config.catalog)?;
+    let (catalog, _) = loaded(&config.catalog)?;
     let captures = input.iter().map(|path| Capture::open(path)).collect::<Result<Vec<_>, _>>();
     let captures = captures.map_err(|error| Failure::new(Exit::Usage, &error))?;
     let size = input.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();

@@ -38,7 +38,7 @@ const STDIN: &str = "stdin";
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let config = Config::default();
-    let catalog = loaded(&args.catalog)?;
+    let (catalog, _) = loaded(&args.catalog)?;
     let dataset = match &args.dataset {
         Some(urn) => Some(Arc::clone(catalog.dataset(urn).ok_or_else(|| {
             let known: Vec<_> = catalog.datasets().iter().map(|dataset| dataset.urn.as_str()).collect();
