@@ -349,6 +349,12 @@ impl<E: EvidenceOutput> Run<'_, E> {
             }
             worker.step();
         }
+        // All workers end at one epoch and wait until it is reached. A frontier that went from somewhere before it to the
+        // end of all time at once would not say what time did in between.
+        self.close_epoch(end);
+        while self.probe.less_than(&end) && !self.shared.stop.load(Ordering::Relaxed) {
+            worker.step_or_park(Some(Duration::from_millis(10)));
+        }
         while hold && !self.shared.stop.load(Ordering::Relaxed) {
             // Time stands still but for what is asked. All workers go to the common end first: one that stayed at its own
             // last record would hold back the others'.

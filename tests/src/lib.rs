@@ -2,5 +2,9 @@
 //! with its expected counts. The tests themselves are under `tests/tests/`.
 
 pub mod envelope;
+pub mod latency;
+pub mod program;
+pub mod replaying;
 pub mod scenario;
 pub mod servers;
+pub mod service;

@@ -2,6 +2,7 @@
 //!
 //! All is a function of fixed seeds, so that committed files can be made again and compared byte for byte.
 
+pub mod disorder;
 pub mod load;
 pub mod order;
 pub mod orders;

@@ -272,7 +272,8 @@ impl ReplayIndex {
         let mut clock: Option<UnixMillis> = None;
         for (place, record) in partition.iter().enumerate() {
             let witnesses = || partition[place + 1..].iter().filter_map(|later| later.timestamp).take(WITNESSES);
-            let claimed = record.timestamp.or(clock).unwrap_or_default();
+            // A record without a time counts as of the one before it, or at the start of the one after it.
+            let claimed = record.timestamp.or(clock).or_else(|| witnesses().next()).unwrap_or_default();
             let jumps = clock.is_none_or(|clock| claimed.since(clock) > options.future_ms);
             let (asked, deny) = if jumps {
                 witnesses().fold((0, 0), |(asked, deny), later| {

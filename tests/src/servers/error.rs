@@ -80,8 +80,8 @@ pub enum ServerError {
     /// A captured file does not hold envelopes.
     #[error(transparent)]
     Envelope(#[from] crate::envelope::EnvelopeError),
-    /// The shared server of this test process failed to start earlier.
-    #[error("the shared server did not start: {0}")]
+    /// What the tests of this process share failed to start earlier.
+    #[error("what tests share could not be started: {0}")]
     Shared(String),
 }
 

@@ -1,5 +1,6 @@
 //! Apache Kafka: one KRaft node that is broker and controller.
 
+mod live;
 mod messages;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use super::ports::free_ports;
 use super::process::ServerProcess;
 use super::run_dir::RunDir;
 
+pub use live::{Follower, Paced, unix_millis};
 pub use messages::KafkaMessage;
 
 const NAME: &str = "Kafka";

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::error::{Result, ServerError, file};
-use super::install::tail;
+use super::install::{run, tail};
 
 /// How long to wait between two readiness requests.
 const RETRY: Duration = Duration::from_millis(100);
@@ -99,12 +99,35 @@ impl ServerProcess {
         }
     }
 
-    fn ended(&self) -> Option<ExitStatus> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
+    /// Asks the process to end (SIGTERM) and waits for it.
+    pub fn terminate(&self, limit: Duration) -> Result<ExitStatus> {
+        let pid = self.pid().to_string();
+        run(Command::new("kill").args(["-TERM", &pid]))?;
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return Ok(status);
+            }
+            if begin.elapsed() >= limit {
+                return Err(ServerError::NotReady {
+                    server: self.name,
+                    waited: limit,
+                    last: "SIGTERM was sent and it goes on".to_owned(),
+                    log: self.log.clone(),
+                    tail: self.log_tail(),
+                });
+            }
+            std::thread::sleep(RETRY);
+        }
     }
 
-    fn log_tail(&self) -> String {
+    /// The end of what it has printed.
+    pub fn log_tail(&self) -> String {
         fs::read(&self.log).map_or_else(|unreadable| unreadable.to_string(), |text| tail(&text))
+    }
+
+    fn ended(&self) -> Option<ExitStatus> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
     }
 }
 
