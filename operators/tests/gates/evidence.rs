@@ -78,7 +78,7 @@ fn a_run_id_is_kept_to_a_bound() {
 fn a_dataset_without_schema_and_contract_names_none() {
     let files = [("catalog.yaml", "datasets: [{urn: 'urn:dp:a:\"x\\y', topics: ['.*'], producer: p}]")];
     let mut gates = gates(&catalog(&files));
-    let verdict = judge(&mut gates, &record("a \"topic\"\n\u{7f}", "{}"));
+    let verdict = judge(&mut gates, &record("a \"topic\"\t\u{7f}", "{}"));
     let evidence = verdict.evidence();
     assert_eq!(evidence["dataset_urn"], "urn:dp:a:\"x\\y");
     assert!(evidence.get("schema").is_none() && evidence.get("contract").is_none(), "{evidence}");
