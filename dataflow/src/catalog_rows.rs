@@ -3,10 +3,14 @@
 use faultline_contracts::{
     asset::{Asset, AssetKind},
     catalog::Catalog,
+    ids::EntityId,
     lineage::{FlowEdge, FlowKind},
     time::UnixMillis,
 };
-use faultline_operators::graph::Producer;
+use faultline_operators::{
+    graph::Producer,
+    hypotheses::{CatalogChange, CatalogChangeKind},
+};
 
 use crate::topology::CatalogRows;
 
@@ -40,12 +44,21 @@ impl CatalogRows {
             .producers()
             .iter()
             .map(|producer| Producer { id: producer.id.clone(), team: producer.team.clone() });
+        let changes = catalog.datasets().iter().filter_map(|dataset| {
+            Some(CatalogChange {
+                dataset: dataset.urn.clone(),
+                at: dataset.contract_created?,
+                now: EntityId::from(dataset.contract.as_deref()?),
+                before: None,
+                kind: CatalogChangeKind::Contract,
+            })
+        });
         Self {
             policies: catalog.policies(),
             assets: datasets.chain(assets).collect(),
             flows: flows.collect(),
             producers: producers.collect(),
-            changes: Vec::new(),
+            changes: changes.collect(),
         }
     }
 }
