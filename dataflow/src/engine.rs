@@ -356,11 +356,9 @@ impl<E: EvidenceOutput> Run<'_, E> {
             worker.step_or_park(Some(Duration::from_millis(10)));
         }
         while hold && !self.shared.stop.load(Ordering::Relaxed) {
-            // Time stands still but for what is asked. All workers go to the common end first: one that stayed at its own
-            // last record would hold back the others'.
-            if self.take_commands() || self.inputs.epoch() < end {
-                let next = (self.inputs.epoch() + 1).max(end);
-                self.close_epoch(next);
+            // Time stands still but for what is asked.
+            if self.take_commands() {
+                self.close_epoch(self.inputs.epoch() + 1);
             }
             worker.step_or_park(Some(Duration::from_millis(IDLE_TICK_MS)));
         }
