@@ -173,10 +173,10 @@ impl Engine {
 
             let (mut inputs, probe) =
                 worker.dataflow_named("Faultline", |scope| topology::build(scope, &config, vec![0], publish));
-            if index == 0 {
-                if let Some(rows) = rows.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    inputs.load_catalog(rows);
-                }
+            if index == 0
+                && let Some(rows) = rows.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                inputs.load_catalog(rows);
             }
             let output = evidence(index).map_err(|message| {
                 shared.stop.store(true, Ordering::Relaxed);
@@ -220,7 +220,6 @@ impl Engine {
     }
 
     /// A way to stop the engine from elsewhere.
-    #[must_use]
     pub fn stopper(&self) -> impl Fn() + Send + Sync + Clone + use<> {
         let (stop, workers) = (Arc::clone(&self.stop), self.workers.clone());
         move || {
