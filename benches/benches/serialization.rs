@@ -123,7 +123,7 @@ mod unsound {
             }
         }
 
-        unsafe fn exhume<'a, 'b>(&'a mut self, bytes: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        unsafe fn exhume<'b>(&mut self, bytes: &'b mut [u8]) -> Option<&'b mut [u8]> {
             let Self { dataset, producer, reason_codes, topic, trace_id, .. } = self;
             // SAFETY: as in `entomb`.
             unsafe {
