@@ -62,3 +62,37 @@ impl CatalogRows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use faultline_contracts::catalog::CatalogFiles;
+
+    use super::*;
+
+    #[test]
+    fn a_contract_with_a_date_is_a_change() {
+        let catalog = "datasets:\n\
+            \x20 - {urn: 'urn:dp:a:dated', topics: [a], contract: 'dc:dated:1'}\n\
+            \x20 - {urn: 'urn:dp:a:dateless', topics: [b], contract: 'dc:dateless:1'}\n\
+            \x20 - {urn: 'urn:dp:a:free', topics: [c]}\n";
+        let contract = |id: &str, rest: &str| {
+            format!(
+                "apiVersion: v3.1.0\nkind: DataContract\nid: {id}\nversion: 1.0.0\nstatus: active\n{rest}schema: []\n"
+            )
+        };
+        let (dated, dateless) =
+            (contract("dated", "contractCreatedTs: 2023-10-27T09:50:00Z\n"), contract("dateless", ""));
+        let files = [("catalog.yaml", catalog), ("a.odcs.yaml", &dated), ("b.odcs.yaml", &dateless)];
+        let rows = CatalogRows::of(&Catalog::from_files(&CatalogFiles::of("memory", files)).catalog);
+        assert_eq!(
+            rows.changes,
+            [CatalogChange {
+                dataset: "urn:dp:a:dated".into(),
+                at: UnixMillis(1_698_400_200_000),
+                now: "dc:dated:1".into(),
+                before: None,
+                kind: CatalogChangeKind::Contract,
+            }]
+        );
+    }
+}
