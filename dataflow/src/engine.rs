@@ -33,7 +33,7 @@ use crate::{
 /// How many records a worker takes before it lets the dataflow have a turn.
 const BATCH: usize = 4_096;
 /// The longest tick of an idle process, in milliseconds.
-const IDLE_TICK_MS: u64 = 200;
+const IDLE_TICK_MS: u64 = 500;
 /// How long after the last record a process counts as idle, in milliseconds.
 const IDLE_AFTER_MS: u64 = 1_000;
 /// How often positions are committed.
