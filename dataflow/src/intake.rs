@@ -35,6 +35,9 @@ use crate::{
     sources::{ControlRecord, Intake, TopicRole},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Where evidence goes from one worker.
 pub trait EvidenceOutput {
     /// Takes one piece of evidence of epoch `epoch`. `key` is the dataset's URN. Never blocks and never refuses: a caller

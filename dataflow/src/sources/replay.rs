@@ -22,6 +22,9 @@ use faultline_operators::decode::kcat;
 use super::{ControlRecord, Intake, TopicRole, owner};
 use crate::config::Topics;
 
+#[cfg(test)]
+mod tests;
+
 /// How many later records of a partition are asked whether a jump in time is real.
 const WITNESSES: usize = 8;
 /// How many faulty lines are kept for the report.
