@@ -120,6 +120,15 @@ fn of_disorder_without_grace_and_lateness() {
 }
 
 #[test]
+fn of_more_signatures_and_producers_than_a_window_tells_apart() {
+    let expected = disorder(Disorder { seed: 11, clusters: 60, records: 70 }, |_| {});
+    let over = |window: &Window| {
+        window.by_signature.len() > WindowTally::SIGNATURES && window.by_producer.len() > WindowTally::PRODUCERS
+    };
+    assert!(expected.windows.values().any(over));
+}
+
+#[test]
 fn of_a_load_with_known_counts() {
     let dir = tempfile::tempdir().unwrap();
     // Two records a second, at the second: epochs are what a replay takes its time for.
