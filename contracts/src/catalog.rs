@@ -31,6 +31,7 @@ use crate::{
     names::EntityNames,
     odcs::SlaProperty,
     policy::{DatasetPolicy, Rollout},
+    time::UnixMillis,
     validator::Validator,
 };
 
@@ -57,7 +58,8 @@ pub struct LoadedCatalog {
     pub catalog: Catalog,
     /// Mistakes, sorted by place.
     pub diagnostics: Vec<Diagnostic>,
-    /// Notes on rules that no single record can show, sorted by place.
+    /// What the gates cannot judge, sorted by place: rules that no single record can show, parts of schemas and contracts
+    /// that this build does not read, datasets whose records may come from anybody.
     pub coverage: Vec<Diagnostic>,
 }
 
@@ -76,6 +78,8 @@ pub struct DatasetEntry {
     pub schema: Option<Arc<str>>,
     /// The contract of its records: `dc:orders.created:3`.
     pub contract: Option<Arc<str>>,
+    /// Since when that version of the contract is in force, if the contract says.
+    pub contract_created: Option<UnixMillis>,
     /// What gates 3 and 4 hold its records to; `None` when there is neither a usable schema nor a usable contract.
     pub validator: Option<Arc<Validator>>,
     /// Whether gate 3 can decide.

@@ -36,7 +36,7 @@ pub use self::{
     sla::{SlaKind, SlaProperty},
     stakeholders::{KafkaServer, SupportChannel, Team, TeamMember},
 };
-use crate::{diagnostic::Position, yaml::Vocabulary};
+use crate::{diagnostic::Position, time::UnixMillis, yaml::Vocabulary};
 
 /// What the engine uses of a data contract.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub struct Contract {
     pub version: Arc<str>,
     /// `status`, a free text such as `active`.
     pub status: Arc<str>,
+    /// `contractCreatedTs`: since when this version is in force.
+    pub created: Option<UnixMillis>,
     /// `name`, for people.
     pub name: Option<Arc<str>>,
     /// `domain`

@@ -34,7 +34,13 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Connection {
     /// The service's address.
-    #[arg(long, global = true, env = "FAULTLINE_SERVER", default_value = "http://127.0.0.1:50061", value_name = "ADDR")]
+    #[arg(
+        long,
+        global = true,
+        env = "FAULTLINE_SERVER",
+        default_value = "http://127.0.0.1:50061",
+        value_name = "ADDR"
+    )]
     pub server: String,
     /// How to show the answer.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]

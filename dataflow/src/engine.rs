@@ -33,7 +33,7 @@ use crate::{
 /// How many records a worker takes before it lets the dataflow have a turn.
 const BATCH: usize = 4_096;
 /// The longest tick of an idle process, in milliseconds.
-const IDLE_TICK_MS: u64 = 200;
+const IDLE_TICK_MS: u64 = 500;
 /// How long after the last record a process counts as idle, in milliseconds.
 const IDLE_AFTER_MS: u64 = 1_000;
 /// How often positions are committed.
@@ -173,10 +173,10 @@ impl Engine {
 
             let (mut inputs, probe) =
                 worker.dataflow_named("Faultline", |scope| topology::build(scope, &config, vec![0], publish));
-            if index == 0 {
-                if let Some(rows) = rows.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    inputs.load_catalog(rows);
-                }
+            if index == 0
+                && let Some(rows) = rows.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                inputs.load_catalog(rows);
             }
             let output = evidence(index).map_err(|message| {
                 shared.stop.store(true, Ordering::Relaxed);
@@ -220,7 +220,6 @@ impl Engine {
     }
 
     /// A way to stop the engine from elsewhere.
-    #[must_use]
     pub fn stopper(&self) -> impl Fn() + Send + Sync + Clone + use<> {
         let (stop, workers) = (Arc::clone(&self.stop), self.workers.clone());
         move || {
@@ -357,10 +356,9 @@ impl<E: EvidenceOutput> Run<'_, E> {
         }
         while hold && !self.shared.stop.load(Ordering::Relaxed) {
             // Time stands still but for what is asked.
-            self.take_commands();
-            let next = self.inputs.epoch() + 1;
-            self.close_epoch(next);
-            worker.step();
+            if self.take_commands() {
+                self.close_epoch(self.inputs.epoch() + 1);
+            }
             worker.step_or_park(Some(Duration::from_millis(IDLE_TICK_MS)));
         }
         self.finish();

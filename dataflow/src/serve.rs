@@ -138,8 +138,11 @@ pub fn start(listeners: config::Serve, parts: Parts) -> Result<Server, ServeErro
     let (grpc, grpc_listener) = bind(grpc, "gRPC")?;
     let (metrics, metrics_listener) = bind(metrics, "metrics")?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let (reflection, reflection_alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
 
     let metrics_text = Arc::clone(&parts.metrics);

@@ -75,7 +75,7 @@ pub fn run(
     if let Some(settings) = config.kafka.as_ref().filter(|kafka| kafka.create_topics) {
         create_topics(settings, &config)?;
     }
-    let store = config.data_dir.as_ref().map(|dir| open_store(dir)).transpose().map_err(ServiceError::Store)?;
+    let store = config.data_dir.as_ref().map(open_store).transpose().map_err(ServiceError::Store)?;
     let store = store.map(|store| StoreWriter::start(store, Arc::clone(&metrics))).transpose()?;
 
     let publisher = LivePublisher {

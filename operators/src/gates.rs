@@ -4,7 +4,7 @@
 //! topic ──G1──► dataset ──G2──► producer ──parse──► document ──G3 schema + G4 contract──► judgement
 //! ```
 //!
-//! A record is read once, where it lies; a passing one costs no allocation. G3 and G4 are one walk over the parsed
+//! A record is read once, where it lies; a passing one whose topic was seen before costs no allocation. G3 and G4 are one walk over the parsed
 //! document by the dataset's compiled [`Validator`](faultline_contracts::validator::Validator).
 
 use std::{borrow::Cow, sync::Arc};
@@ -27,6 +27,8 @@ use rustc_hash::FxHashMap;
 pub const HEADER_BYTES: usize = 256;
 /// How many topics are remembered with what they resolve to; others are looked up each time.
 const TOPICS_REMEMBERED: usize = 65_536;
+/// The longest topic that is remembered, in bytes: Kafka's limit, which files of captured records need not keep.
+const TOPIC_BYTES_REMEMBERED: usize = 249;
 
 /// What the gates made of one record. Borrows from the record and from the gates.
 #[derive(Debug)]
@@ -104,6 +106,19 @@ struct Codes {
     too_deep: ReasonCode,
 }
 
+impl Codes {
+    /// The code of a payload that is no document; `None` where that is nothing against the record.
+    fn of(&self, error: &ParseError, dataset: &DatasetEntry) -> Option<&ReasonCode> {
+        match error {
+            // Without its schema nobody knows the format: it may be Avro or Protobuf, and sound.
+            ParseError::Unparseable { .. } if dataset.schema_state == GateState::Broken => None,
+            ParseError::Unparseable { .. } => Some(&self.unparseable),
+            ParseError::TooLarge { .. } => Some(&self.too_large),
+            ParseError::TooDeep { .. } => Some(&self.too_deep),
+        }
+    }
+}
+
 impl Gates {
     /// Gates under a catalog. `max_reasons` bounds the reasons of one judgement.
     #[must_use]
@@ -138,7 +153,7 @@ impl Gates {
         bench.judge(catalog, dataset, record)
     }
 
-    /// Judges one record as the dataset's, whatever its topic.
+    /// Judges one record as the dataset's, whatever its topic and the dataset's rollout.
     pub fn judge_as<'a>(&'a mut self, dataset: &'a Arc<DatasetEntry>, record: &RawRecord<'a>) -> Judgement<'a> {
         self.bench.judge(&self.catalog, Some(dataset), record)
     }
@@ -152,7 +167,6 @@ impl Bench {
         record: &RawRecord<'a>,
     ) -> Judgement<'a> {
         let Self { parser, findings, codes } = self;
-        let mut undecided = false;
         findings.clear();
         if dataset.is_none() {
             findings.add(Gate::Resolution, codes.unresolved_topic.clone());
@@ -166,43 +180,38 @@ impl Bench {
         match (dataset, record.payload, record.has_key) {
             // A null value behind a key is a tombstone: the deletion of a key, which no contract is about.
             (None, ..) | (Some(_), None, true) => {}
-            (Some(_), None, false) => findings.add(Gate::Schema, codes.unparseable.clone()),
-            (Some(dataset), Some(payload), _) => match parser.parse(payload) {
-                Ok(document) => {
-                    if let Some(validator) = &dataset.validator {
-                        validator.check(&document, findings);
+            (Some(_), None, false) => {
+                findings.add(Gate::Schema, codes.unparseable.clone());
+                findings.add_detail("neither key nor value");
+            }
+            (Some(dataset), Some(payload), _) => {
+                undecided(dataset).for_each(|code| findings.add_undecided(code));
+                match parser.parse(payload) {
+                    Ok(document) => {
+                        if let Some(validator) = &dataset.validator {
+                            validator.check(&document, findings);
+                        }
                     }
-                    if dataset.schema_state == GateState::Broken {
-                        undecided = true;
-                        findings
-                            .add_undecided(ReasonCode::unknown_schema(dataset.schema.as_deref().unwrap_or_default()));
-                    }
-                    if dataset.contract_state == GateState::Broken {
-                        undecided = true;
-                        findings.add_undecided(ReasonCode::unknown_contract(
-                            dataset.contract.as_deref().unwrap_or_default(),
-                        ));
+                    Err(error) => {
+                        if let Some(code) = codes.of(&error, dataset) {
+                            findings.add(Gate::Schema, code.clone());
+                        }
+                        findings.add_detail(&error.to_string());
                     }
                 }
-                Err(error) => {
-                    let code = match &error {
-                        ParseError::Unparseable { .. } => &codes.unparseable,
-                        ParseError::TooLarge { .. } => &codes.too_large,
-                        ParseError::TooDeep { .. } => &codes.too_deep,
-                    };
-                    findings.add(Gate::Schema, code.clone());
-                    findings.add_detail(&error.to_string());
-                }
-            },
+            }
         }
 
         Judgement {
             dataset,
             producer,
-            result: match (findings.is_empty(), undecided) {
-                (false, _) => GateResult::Fail,
-                (true, true) => GateResult::Warn,
-                (true, false) => GateResult::Pass,
+            result: if !findings.is_empty() {
+                GateResult::Fail
+            } else if !findings.reason_codes().is_empty() {
+                // Reasons, and no gate that failed by them.
+                GateResult::Warn
+            } else {
+                GateResult::Pass
             },
             failed_gates: findings.failed_gates(),
             reason_codes: findings.reason_codes(),
@@ -221,7 +230,7 @@ fn resolve<'a>(
 ) -> Option<&'a Arc<DatasetEntry>> {
     if !topics.contains_key(topic) {
         let found = catalog.dataset_of_topic(topic).filter(|dataset| dataset.rollout != Rollout::Off);
-        if topics.len() >= TOPICS_REMEMBERED {
+        if topics.len() >= TOPICS_REMEMBERED || topic.len() > TOPIC_BYTES_REMEMBERED {
             return found;
         }
         topics.insert(topic.into(), found.cloned());
@@ -236,26 +245,49 @@ fn identify<'a>(
     dataset: Option<&'a Arc<DatasetEntry>>,
 ) -> ProducerIdentity<'a> {
     let owners = dataset.map_or(&[][..], |dataset| &dataset.producers[..]);
-    let (id, confidence): (Cow<'a, str>, _) = match header.filter(|name| !name.is_empty()) {
-        Some(name) => {
-            let name = String::from_utf8_lossy(&name[..name.len().min(HEADER_BYTES)]);
-            match catalog.producer(&name) {
-                Some(producer) if owners.contains(&producer.id) => (Cow::Borrowed(&*producer.id), Confidence::High),
-                Some(producer) => (Cow::Borrowed(&*producer.id), Confidence::Medium),
-                None => (name, Confidence::Low),
-            }
-        }
-        None => match owners {
-            [only] => (Cow::Borrowed(&**only), Confidence::High),
-            _ => (Cow::Borrowed("unknown"), Confidence::None),
-        },
+    let Some(name) = header.filter(|name| !name.is_empty()) else {
+        return match owners {
+            [only] => ProducerIdentity { id: Cow::Borrowed(only), confidence: Confidence::High },
+            _ => ProducerIdentity { id: Cow::Borrowed("unknown"), confidence: Confidence::None },
+        };
     };
-    ProducerIdentity { id, confidence }
+    match std::str::from_utf8(name).ok().and_then(|name| catalog.producer(name)) {
+        Some(producer) => {
+            let owns = owners.contains(&producer.id);
+            let confidence = if owns { Confidence::High } else { Confidence::Medium };
+            ProducerIdentity { id: Cow::Borrowed(&producer.id), confidence }
+        }
+        None => ProducerIdentity { id: name_as_sent(name), confidence: Confidence::Low },
+    }
 }
 
-/// A header's text, cut at a character's border; `None` where it is empty or not UTF-8.
+/// Why gates 3 and 4 cannot decide about a dataset's records, where they cannot.
+fn undecided(dataset: &DatasetEntry) -> impl Iterator<Item = ReasonCode> {
+    let schema = (dataset.schema_state == GateState::Broken)
+        .then(|| ReasonCode::unknown_schema(dataset.schema.as_deref().unwrap_or_default()));
+    let contract = (dataset.contract_state == GateState::Broken)
+        .then(|| ReasonCode::unknown_contract(dataset.contract.as_deref().unwrap_or_default()));
+    schema.into_iter().chain(contract)
+}
+
+/// What is kept of a name that is nobody's: at most [`HEADER_BYTES`], with U+FFFD for what is not UTF-8.
+fn name_as_sent(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(name) => Cow::Borrowed(cut(name)),
+        Err(_) => {
+            let start = &name[..name.len().min(HEADER_BYTES)];
+            Cow::Owned(cut(&String::from_utf8_lossy(start)).to_owned())
+        }
+    }
+}
+
+/// A header's text; `None` where it is empty or not UTF-8.
 fn header_text(value: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(value).ok()?;
-    let end = (0..=text.len().min(HEADER_BYTES)).rev().find(|&end| text.is_char_boundary(end))?;
-    Some(&text[..end]).filter(|text| !text.is_empty())
+    std::str::from_utf8(value).ok().map(cut).filter(|text| !text.is_empty())
+}
+
+/// At most [`HEADER_BYTES`] of a text, up to a character's end.
+fn cut(text: &str) -> &str {
+    let end = (0..=text.len().min(HEADER_BYTES)).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }

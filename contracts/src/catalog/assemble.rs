@@ -2,7 +2,7 @@
 
 mod names;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     AssetEntry, Catalog, CatalogFiles, DatasetEntry, GateState, LoadedCatalog, ProducerEntry, TopicName,
@@ -38,6 +38,7 @@ pub(super) fn assemble(files: &CatalogFiles) -> LoadedCatalog {
     let domains = rollouts(domains, &mut findings);
 
     let mut linker = Linker {
+        file: &file,
         files,
         contracts: &contracts,
         producers: &producers,
@@ -108,6 +109,8 @@ fn asset(
 }
 
 struct Linker<'a> {
+    /// Where `catalog.yaml` is.
+    file: &'a Path,
     files: &'a CatalogFiles,
     contracts: &'a Contracts,
     producers: &'a [ProducerEntry],
@@ -134,6 +137,13 @@ impl<'a> Linker<'a> {
             aliases,
         } = raw;
         let topics: Vec<TopicName> = topics.into_iter().map(|(topic, _)| topic).collect();
+        if producers.is_empty() {
+            let message =
+                format!("dataset '{}' has no producer: gate 2 fails each record that names none", clip(&urn.0));
+            let mut notes = Findings::about(self.file);
+            notes.warning("catalog-no-producer", urn.1, message).help("add 'producer'");
+            self.coverage.append(&mut notes.into_diagnostics());
+        }
         let producers = self.owners(&urn.0, producers);
         let (schema_rule, schema_state) = self.schema(schema.as_ref());
         let (model, contract_rule, contract_state) = self.contract(contract.as_ref(), &topics);
@@ -147,6 +157,7 @@ impl<'a> Linker<'a> {
             topics,
             schema: schema.map(|(text, _)| text),
             contract: contract.map(|(text, _)| text),
+            contract_created: model.and_then(|contract| contract.created),
             validator,
             schema_state,
             contract_state,
@@ -243,9 +254,9 @@ impl<'a> Linker<'a> {
             return (Some(contract), None, GateState::Broken);
         };
         let (rule, _) = odcs::compile(object);
-        let unsupported = Validator::compile(None, Some(&rule));
+        let validator = Validator::compile(None, Some(&rule));
         let mut notes = Findings::about(&file.file);
-        for part in unsupported.unsupported() {
+        for part in validator.unsupported() {
             let message = format!("'{}' of '{}' is not judged: {}", part.keyword, part.path, part.reason);
             notes.note("odcs-unsupported-rule", object.at, message);
         }

@@ -6,7 +6,7 @@ use super::CatalogFiles;
 use crate::{
     diagnostic::{Diagnostic, Findings, Position},
     schema::{CompiledSchema, JsonSchema},
-    validator::Unsupported,
+    validator::{Unsupported, Validator},
 };
 
 /// What a dataset's `schema` names.
@@ -115,7 +115,8 @@ pub(super) fn find(
     diagnostics.append(&mut findings.into_diagnostics());
     if let Found::Schema(schema) = &found {
         let mut findings = Findings::about(&file);
-        for Unsupported { path, keyword, reason } in &schema.unsupported {
+        let validator = Validator::compile(Some(&schema.rule), None);
+        for Unsupported { path, keyword, reason } in schema.unsupported.iter().chain(validator.unsupported()) {
             let message = format!("'{keyword}' of '{path}' is not judged: {reason}");
             findings.note("schema-unsupported-keyword", Position::default(), message);
         }

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{Contract, SchemaObject, SlaProperty, VOCABULARY, schema, sla, stakeholders};
 use crate::{
     diagnostic::{Diagnostic, Findings, Position},
+    time::UnixMillis,
     yaml::{self, Object, Value},
 };
 
@@ -80,6 +81,7 @@ fn read(root: Object<'_>, findings: &mut Findings<'_>) -> (Option<Contract>, Opt
     let id = root.required_text("id", findings);
     let version = root.required_text("version", findings);
     let status = root.required_text("status", findings);
+    let created = created(root, findings);
     let name = root.text("name", findings);
     let domain = root.text("domain", findings);
     let purpose = root
@@ -112,6 +114,7 @@ fn read(root: Object<'_>, findings: &mut Findings<'_>) -> (Option<Contract>, Opt
         id,
         version,
         status: status.into(),
+        created,
         name: name.map(arc),
         domain: domain.map(arc),
         purpose: purpose.map(arc),
@@ -124,6 +127,19 @@ fn read(root: Object<'_>, findings: &mut Findings<'_>) -> (Option<Contract>, Opt
         at: root.at_key("id"),
     });
     (contract, identity)
+}
+
+/// `contractCreatedTs`. One that cannot be read costs the contract nothing but its place among the causes of a breach.
+fn created(root: Object<'_>, findings: &mut Findings<'_>) -> Option<UnixMillis> {
+    const KEY: &str = "contractCreatedTs";
+    let text = root.text(KEY, findings)?;
+    let created = text.parse().ok();
+    if created.is_none() {
+        let at = root.get(KEY).map_or(root.at, |node| node.at);
+        let message = format!("'{KEY}' has no effect: '{}' is not an RFC 3339 time", yaml::clip(&text));
+        findings.warning("odcs-bad-timestamp", at, message).help("write it as 2023-10-27T09:57:45Z");
+    }
+    created
 }
 
 /// 3.0 and 3.1 are what this reads; a later 3.x is read as 3.1, because minor versions only add.

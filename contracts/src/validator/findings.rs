@@ -32,7 +32,7 @@ impl Default for Findings {
 impl Findings {
     /// Most reason codes of a record, unless told otherwise.
     pub const MAX_REASONS: usize = 64;
-    /// Most details of a record.
+    /// Most details of a record, besides the one that says that reason codes were left out.
     pub const MAX_DETAILS: usize = 8;
     /// Most bytes of a detail.
     pub const MAX_DETAIL_BYTES: usize = 128;
@@ -83,9 +83,17 @@ impl Findings {
                 if self.codes.len() > self.max_reasons {
                     self.codes.pop();
                     self.gates.pop();
-                    self.truncated = true;
+                    self.note_truncation();
                 }
             }
+        }
+    }
+
+    /// Says once, whatever other details there are, that the record has more reasons than are shown.
+    fn note_truncation(&mut self) {
+        if !self.truncated {
+            self.truncated = true;
+            self.details.push(format!("more than {} reasons, of which the first are shown", self.max_reasons));
         }
     }
 
@@ -94,7 +102,9 @@ impl Findings {
     pub fn add_detail(&mut self, detail: &str) {
         let end = (0..=detail.len().min(Self::MAX_DETAIL_BYTES)).rev().find(|end| detail.is_char_boundary(*end));
         let cut = &detail[..end.unwrap_or(0)];
-        if self.details.len() < Self::MAX_DETAILS && !self.details.iter().any(|other| other == cut) {
+        if self.details.len() < Self::MAX_DETAILS + usize::from(self.truncated)
+            && !self.details.iter().any(|other| other == cut)
+        {
             self.details.push(cut.to_owned());
         }
     }

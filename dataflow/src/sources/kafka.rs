@@ -241,11 +241,11 @@ impl KafkaSource {
 
     /// Hands over at most `budget` records that are there now, and says how many.
     pub fn poll(&mut self, budget: usize, now: UnixMillis, intake: &mut impl Intake) -> usize {
-        if self.discovered_at.elapsed() > self.discovery {
-            if let Err(error) = self.discover(DISCOVERY_TIMEOUT, intake) {
-                self.metrics.set_up(Dependency::KafkaSource, false);
-                tracing::warn!(%error, "cannot look for new topics");
-            }
+        if self.discovered_at.elapsed() > self.discovery
+            && let Err(error) = self.discover(DISCOVERY_TIMEOUT, intake)
+        {
+            self.metrics.set_up(Dependency::KafkaSource, false);
+            tracing::warn!(%error, "cannot look for new topics");
         }
         let mut taken = 0;
         while taken < budget && intake.ready() {
@@ -289,10 +289,10 @@ impl KafkaSource {
                 }
             }
         }
-        if positions.count() > 0 {
-            if let Err(error) = self.consumer.commit(&positions, CommitMode::Async) {
-                tracing::debug!(%error, "positions not committed");
-            }
+        if positions.count() > 0
+            && let Err(error) = self.consumer.commit(&positions, CommitMode::Async)
+        {
+            tracing::debug!(%error, "positions not committed");
         }
     }
 }
