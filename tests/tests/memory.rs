@@ -69,8 +69,7 @@ fn peak_of(config: Config, catalog: Catalog, capture: &std::path::Path) -> Peak 
     })
     .unwrap();
     engine.join().unwrap();
-    let peak = *peak.lock().unwrap();
-    peak
+    *peak.lock().unwrap()
 }
 
 /// Three hours of one dataset: 36 windows, of which at most those within lateness and grace are held.

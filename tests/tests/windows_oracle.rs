@@ -128,6 +128,21 @@ fn of_more_signatures_and_producers_than_a_window_tells_apart() {
     assert!(expected.windows.values().any(over));
 }
 
+/// What has no time counts as of its neighbours, not as of 1970.
+#[test]
+fn of_partitions_that_start_without_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = Load { records: 60, rate: 1, ..Load::default() };
+    let (mut envelopes, _) = load.generate().unwrap();
+    envelopes.iter_mut().filter(|envelope| envelope.offset < 2).for_each(|envelope| envelope.ts = -1);
+    let capture = dir.path().join("capture.jsonl");
+    let mut lines = Vec::new();
+    write_envelopes(&mut lines, &envelopes).unwrap();
+    fs::write(&capture, lines).unwrap();
+    let expected = check(&Replaying::of(orders::folder(), [capture]), &envelopes);
+    assert_eq!(expected.windows.into_keys().map(|(_, start)| start).collect::<Vec<_>>(), [load.start.0]);
+}
+
 #[test]
 fn of_a_load_with_known_counts() {
     let dir = tempfile::tempdir().unwrap();
