@@ -14,6 +14,8 @@ use crate::servers::{KafkaServer, Paced};
 /// Times from when a record was due to when its evidence had come back, in milliseconds.
 #[derive(Debug, Clone)]
 pub struct Latencies {
+    /// Of the first record, which comes to a service that rests.
+    first: i64,
     sorted: Vec<i64>,
     lasted: Duration,
 }
@@ -39,8 +41,10 @@ impl fmt::Display for Latencies {
         let rate = self.count() as f64 / self.lasted.as_secs_f64();
         write!(
             f,
-            "{} records at {rate:.0}/s: record to evidence p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, worst {worst} ms",
-            self.count()
+            "{} records at {rate:.0}/s: record to evidence p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, worst {worst} ms, \
+             first {} ms",
+            self.count(),
+            self.first
         )
     }
 }
@@ -89,7 +93,8 @@ pub fn measure(kafka: &KafkaServer, topic: &str, evidence: &str, rate: u64, leng
                 return Err(ServerError::Topic(format!("only {came} of {published:?} pieces of evidence came")));
             }
         }
+        let first = times.first().copied().unwrap_or_default();
         times.sort_unstable();
-        Ok(Latencies { sorted: times, lasted: begin.elapsed() })
+        Ok(Latencies { first, sorted: times, lasted: begin.elapsed() })
     })
 }

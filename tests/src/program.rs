@@ -7,11 +7,15 @@ use std::sync::OnceLock;
 use crate::servers::error::{Result, ServerError};
 use crate::servers::install::{run, workspace_dir};
 
-/// The program. Built, in the profile of the tests, by the first that asks in a test process.
+/// The program: the one that `FAULTLINE_PROGRAM` names, else built, in the profile of the tests, by the first that asks in
+/// a test process.
 ///
 /// # Errors
 /// It does not build.
 pub fn program() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("FAULTLINE_PROGRAM") {
+        return Ok(given.into());
+    }
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT.get_or_init(|| build().map_err(|error| error.to_string())).clone().map_err(ServerError::Shared)
 }

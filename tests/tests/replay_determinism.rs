@@ -11,21 +11,21 @@ use faultline_tests::replaying::{FILES, Replaying};
 use faultline_tests::scenario::disorder::{Disorder, write_catalog};
 use faultline_tests::scenario::orders;
 
-/// Replays with each number of workers and each size of batch, and compares every file byte by byte. Returns the number
-/// of lines of each.
-fn same_bytes(replaying: &Replaying) -> [usize; 6] {
+/// Every number of workers with every size of batch.
+const ALL: [(usize, usize); 9] =
+    [(1, 1), (1, 7), (1, 10_000), (2, 1), (2, 7), (2, 10_000), (4, 1), (4, 7), (4, 10_000)];
+/// Each number and each size once.
+const EACH_ONCE: [(usize, usize); 3] = [(1, 1), (2, 7), (4, 10_000)];
+
+/// Replays with each of these numbers of workers and sizes of batch, and compares every file byte by byte with those of
+/// one worker. Returns the number of lines of each file.
+fn same_bytes(replaying: &Replaying, ways: &[(usize, usize)]) -> [usize; 6] {
     let expected = replaying.run().unwrap().files().unwrap();
-    for workers in [1, 2, 4] {
-        for batch in [1, 7, 10_000] {
-            let run = Replaying { batch, ..replaying.clone().workers(workers) }.run().unwrap();
-            for (file, bytes) in run.files().unwrap() {
-                let expected = &expected[file];
-                assert!(
-                    bytes == *expected,
-                    "{file}, {workers} workers, batches of {batch}: {}",
-                    first(&bytes, expected)
-                );
-            }
+    for &(workers, batch) in ways {
+        let run = Replaying { batch, ..replaying.clone().workers(workers) }.run().unwrap();
+        for (file, bytes) in run.files().unwrap() {
+            let expected = &expected[file];
+            assert!(bytes == *expected, "{file}, {workers} workers, batches of {batch}: {}", first(&bytes, expected));
         }
     }
     FILES.map(|file| expected[file].split_inclusive(|&byte| byte == b'\n').count())
@@ -52,18 +52,32 @@ fn disordered(dir: &Path, disorder: Disorder, files: usize) -> (PathBuf, Vec<Pat
     (catalog, captures.collect())
 }
 
+fn of_orders(files: &[&str]) -> Replaying {
+    Replaying::of(orders::folder(), files.iter().map(|file| orders::folder().join(file)))
+}
+
 #[test]
 fn orders() {
-    let lines = same_bytes(&Replaying::of(orders::folder(), [orders::folder().join("input.jsonl")]));
+    let lines = same_bytes(&of_orders(&["input.jsonl"]), &EACH_ONCE);
     let [evidence, signals, incidents, explanations, graph, windows] = lines;
     assert_eq!((evidence, incidents, explanations, windows), (1_850, 1, 1, 3));
     assert!(signals >= 2 && graph > 10, "{lines:?}");
 }
 
+/// Ticks of five seconds hold many records of all partitions, and a replay takes its time for ticks.
+#[test]
+fn orders_in_long_ticks() {
+    let mut replaying = of_orders(&["input.jsonl"]);
+    replaying.config.tick_ms = 5_000;
+    let lines = same_bytes(&replaying, &ALL);
+    assert_eq!((lines[0], lines[2], lines[3]), (1_850, 1, 1), "{lines:?}");
+}
+
 #[test]
 fn orders_with_spans() {
-    let inputs = ["input.jsonl", "spans.jsonl"].map(|file| orders::folder().join(file));
-    let lines = same_bytes(&Replaying::of(orders::folder(), inputs));
+    let mut replaying = of_orders(&["input.jsonl", "spans.jsonl"]);
+    replaying.config.tick_ms = 5_000;
+    let lines = same_bytes(&replaying, &ALL);
     assert_eq!((lines[0], lines[2], lines[3]), (1_850, 1, 1), "{lines:?}");
 }
 
@@ -73,7 +87,7 @@ fn disorder() {
     let (catalog, captures) = disordered(dir.path(), Disorder::default(), 1);
     let mut replaying = Replaying::of(catalog, captures);
     replaying.config.windows.grace_ms = 600_000;
-    let lines = same_bytes(&replaying);
+    let lines = same_bytes(&replaying, &ALL);
     assert!(lines.iter().all(|&lines| lines > 1), "{lines:?}");
 }
 

@@ -120,6 +120,30 @@ fn of_disorder_without_grace_and_lateness() {
 }
 
 #[test]
+fn of_more_signatures_and_producers_than_a_window_tells_apart() {
+    let expected = disorder(Disorder { seed: 11, clusters: 60, records: 70 }, |_| {});
+    let over = |window: &Window| {
+        window.by_signature.len() > WindowTally::SIGNATURES && window.by_producer.len() > WindowTally::PRODUCERS
+    };
+    assert!(expected.windows.values().any(over));
+}
+
+/// What has no time counts as of its neighbours, not as of 1970.
+#[test]
+fn of_partitions_that_start_without_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = Load { records: 60, rate: 1, ..Load::default() };
+    let (mut envelopes, _) = load.generate().unwrap();
+    envelopes.iter_mut().filter(|envelope| envelope.offset < 2).for_each(|envelope| envelope.ts = -1);
+    let capture = dir.path().join("capture.jsonl");
+    let mut lines = Vec::new();
+    write_envelopes(&mut lines, &envelopes).unwrap();
+    fs::write(&capture, lines).unwrap();
+    let expected = check(&Replaying::of(orders::folder(), [capture]), &envelopes);
+    assert_eq!(expected.windows.into_keys().map(|(_, start)| start).collect::<Vec<_>>(), [load.start.0]);
+}
+
+#[test]
 fn of_a_load_with_known_counts() {
     let dir = tempfile::tempdir().unwrap();
     // Two records a second, at the second: epochs are what a replay takes its time for.

@@ -194,20 +194,19 @@ impl KafkaSource {
             discovered_at: Instant::now(),
             committed_at: Instant::now(),
         };
-        source.discover(CONNECT_TIMEOUT, intake)?;
+        source.discover(CONNECT_TIMEOUT, true, intake)?;
         source.metrics.set_up(Dependency::KafkaSource, true);
         Ok(source)
     }
 
-    /// Assigns partitions that are new. What is read already goes on where it is.
-    fn discover(&mut self, timeout: Duration, intake: &mut impl Intake) -> Result<(), KafkaSourceError> {
+    /// Assigns partitions that are new. What is read already goes on where it is. `first` says that this is the start.
+    fn discover(&mut self, timeout: Duration, first: bool, intake: &mut impl Intake) -> Result<(), KafkaSourceError> {
         self.discovered_at = Instant::now();
         let metadata = self
             .consumer
             .fetch_metadata(None, timeout)
             .map_err(|source| KafkaSourceError::Unreachable { bootstrap: self.bootstrap.clone(), source })?;
         let mut news = TopicPartitionList::new();
-        let first = self.partitions.is_empty();
         for topic in metadata.topics().iter().filter(|topic| self.selection.contains(topic.name())) {
             let name: Arc<str> = topic.name().into();
             for partition in topic.partitions() {
@@ -242,7 +241,7 @@ impl KafkaSource {
     /// Hands over at most `budget` records that are there now, and says how many.
     pub fn poll(&mut self, budget: usize, now: UnixMillis, intake: &mut impl Intake) -> usize {
         if self.discovered_at.elapsed() > self.discovery
-            && let Err(error) = self.discover(DISCOVERY_TIMEOUT, intake)
+            && let Err(error) = self.discover(DISCOVERY_TIMEOUT, false, intake)
         {
             self.metrics.set_up(Dependency::KafkaSource, false);
             tracing::warn!(%error, "cannot look for new topics");

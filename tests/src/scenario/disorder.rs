@@ -15,8 +15,6 @@ mod payload;
 use std::io;
 use std::path::Path;
 
-use faultline_contracts::time::UnixMillis;
-
 use super::order::{Order, TraceContext};
 use super::random::Random;
 use crate::envelope::Envelope;
@@ -202,12 +200,6 @@ fn event_time(now: i64, random: &mut Random) -> i64 {
         16 => -1,
         _ => now,
     }
-}
-
-/// The time of the first cluster.
-#[must_use]
-pub fn start() -> UnixMillis {
-    UnixMillis(START)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub enum ServerError {
 }
 
 /// Adds to an I/O error what was tried on which path.
-pub(super) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ServerError {
+pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ServerError {
     let path = path.into();
     move |source| ServerError::File { action, path, source }
 }

@@ -80,6 +80,8 @@ impl KafkaServer {
         let action = format!("publish to {topic}");
         let producer: BaseProducer =
             self.client_config().set("linger.ms", "1").create().map_err(kafka("make a producer"))?;
+        // Finding the broker is no part of a record's way.
+        producer.client().fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(kafka(&action))?;
         let count = (u128::from(rate) * length.as_millis() / 1_000) as u64;
         let (start, start_ms) = (Instant::now(), unix_millis());
         for number in 0..count {
