@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use differential_dataflow::input::InputSession;
+use faultline_benches::random::SplitMix64;
 use faultline_contracts::{
     deployment::{Deployment, DeploymentKind},
     ids::IncidentId,
@@ -20,19 +21,6 @@ use faultline_operators::{
 const DEPLOYMENTS: u64 = 100_000;
 const SERVICES: u64 = 1_000;
 const WEEK_MS: u64 = 7 * 86_400_000;
-
-/// Numbers that look random and are the same on every run (SplitMix64).
-struct Noise(u64);
-
-impl Noise {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ mixed >> 31) % bound.max(1)
-    }
-}
 
 /// Picks a service with a likelihood inverse to its rank.
 struct Zipf {
@@ -50,16 +38,16 @@ impl Zipf {
         Self { sums: (1..=ranks).map(add).collect() }
     }
 
-    fn pick(&self, noise: &mut Noise) -> usize {
-        let drawn = noise.below(self.sums.last().copied().unwrap_or(0));
+    fn pick(&self, random: &mut SplitMix64) -> usize {
+        let drawn = random.below(self.sums.last().copied().unwrap_or(0));
         self.sums.partition_point(|sum| *sum <= drawn)
     }
 }
 
-fn deployment(noise: &mut Noise, zipf: &Zipf, number: u64) -> DeploymentInForce {
+fn deployment(random: &mut SplitMix64, zipf: &Zipf, number: u64) -> DeploymentInForce {
     let deployment = Deployment {
-        service: format!("service-{}", zipf.pick(noise)).into(),
-        at: UnixMillis(noise.below(WEEK_MS) as i64),
+        service: format!("service-{}", zipf.pick(random)).into(),
+        at: UnixMillis(random.below(WEEK_MS) as i64),
         version: format!("v{number}").into(),
         kind: DeploymentKind::Deployed,
         environment: None,
@@ -77,9 +65,9 @@ fn main() {
             let found = latest_changes(onsets, deployments, LookBack::default());
             found.inspect(|candidate| drop(black_box(candidate.clone()))).probe().0
         });
-        let (mut noise, zipf, mut epoch) = (Noise(7), Zipf::new(SERVICES), 0);
+        let (mut random, zipf, mut epoch) = (SplitMix64(7), Zipf::new(SERVICES), 0);
         for number in 0..DEPLOYMENTS {
-            deployments.insert(deployment(&mut noise, &zipf, number));
+            deployments.insert(deployment(&mut random, &zipf, number));
         }
 
         let mut criterion = Criterion::default().configure_from_args();
@@ -88,11 +76,11 @@ fn main() {
             let mut open: Option<Onset> = None;
             group.bench_function(name, |bencher| {
                 bencher.iter(|| {
-                    let service = if hottest { 0 } else { zipf.pick(&mut noise) };
+                    let service = if hottest { 0 } else { zipf.pick(&mut random) };
                     let onset = Onset {
                         incident: IncidentId(epoch),
                         service: format!("service-{service}").into(),
-                        first_failure: UnixMillis(noise.below(WEEK_MS) as i64),
+                        first_failure: UnixMillis(random.below(WEEK_MS) as i64),
                     };
                     onsets.insert(onset.clone());
                     if let Some(closed) = open.replace(onset) {

@@ -5,6 +5,7 @@
 use std::{fmt::Write as _, hint::black_box, path::Path, sync::Arc};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use faultline_benches::random::SplitMix64;
 use faultline_contracts::{
     catalog::Catalog,
     document::{Limits, Parser},
@@ -19,23 +20,6 @@ use faultline_operators::gates::Gates;
 const RECORDS: usize = 10_000;
 const TOPIC: &str = "raw.orders.events";
 const START: UnixMillis = UnixMillis(1_698_400_500_000);
-
-/// A reproducible sequence: Steele, Lea and Flood's SplitMix64.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
 
 /// What is wrong with an order.
 #[derive(PartialEq, Eq)]

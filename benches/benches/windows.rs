@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use faultline_benches::{random::SplitMix64, worker::worker};
 use faultline_contracts::{
     evidence::FailureSample,
     ids::{EntityId, EvidenceId},
@@ -15,12 +16,7 @@ use faultline_operators::{
     compliance::{ComplianceDelta, WindowOptions, compliance_windows},
     watermark::PartitionProgress,
 };
-use timely::{
-    WorkerConfig,
-    communication::{Allocator, allocator::thread::Thread},
-    dataflow::operators::Input,
-    worker::Worker,
-};
+use timely::dataflow::operators::Input;
 
 const DATASETS: u64 = 10_000;
 const WINDOWS: u64 = 6;
@@ -28,19 +24,6 @@ const REASONS: usize = 5;
 const UPDATES: u64 = 10_000;
 const WIDTH: i64 = 300_000;
 const TICK: u64 = 20;
-
-/// A reproducible sequence: Steele, Lea and Flood's SplitMix64.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// What is read in an epoch: one failing record in five.
 struct Records {
@@ -88,8 +71,7 @@ fn windows(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compliance_windows");
     group.throughput(Throughput::Elements(UPDATES));
     group.bench_function("10k datasets, 10k updates an epoch", |bencher| {
-        let mut worker =
-            Worker::new(WorkerConfig::default(), Allocator::Thread(Thread::default()), Some(std::time::Instant::now()));
+        let mut worker = worker();
         let (mut deltas, mut progress, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let (deltas_in, deltas) = scope.new_input();
             let (progress_in, progress) = scope.new_input();

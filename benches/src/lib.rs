@@ -1,1 +1,6 @@
+//! What the benches share: inputs that are the same on any machine, and a worker to run them on.
+#![deny(missing_docs)]
 
+pub mod layered_dag;
+pub mod random;
+pub mod worker;
