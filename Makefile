@@ -21,7 +21,7 @@ test: machine fmt lint unit doc deny check-examples ## Everything that must hold
 fast: ## Unit tests of contracts and operators, no servers
 	$(CARGO) test -p faultline-contracts -p faultline-operators
 
-bench: ## Micro-benches and the throughput harness
+bench: ## Micro-benches of the operators (docs/BENCHMARKS.md)
 	$(CARGO) bench -p faultline-benches
 
 audit: $(DENY) ## Known vulnerabilities of dependencies (fetches the RustSec database from GitHub)

@@ -103,7 +103,7 @@ impl Changing {
 
 impl Shape {
     fn breaches(self, n: usize) -> bool {
-        n.is_multiple_of(self.breached_of)
+        (n + 1).is_multiple_of(self.breached_of)
     }
 }
 
