@@ -1,7 +1,7 @@
 //! Kafka as a source: each worker assigns itself its partitions and reads them with one consumer.
 //!
 //! There is no group protocol and so no rebalance: a partition's worker is a function of its name
-//! ([`owner`](super::owner)). Positions are still committed to a group, so that Kafka's tools show the lag.
+//! ([`owner`]). Positions are still committed to a group, so that Kafka's tools show the lag.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -34,7 +34,7 @@ const WILD: &str = "raw.shop.wild";
 pub struct Disorder {
     /// Seed of all that is random.
     pub seed: u64,
-    /// Points in time at which records come, [`STEP`] apart.
+    /// Points in time at which records come, 12 s apart.
     pub clusters: u32,
     /// Records of each.
     pub records: u32,
