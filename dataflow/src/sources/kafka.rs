@@ -37,10 +37,6 @@ const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most headers of a record that are looked at.
 const HEADERS_READ: usize = 256;
 
-/// What we set unless `kafka.settings` says otherwise. A record waits for its batch at the broker at most 20 ms: the default
-/// of 500 ms is beyond our promise.
-const DEFAULTS: &[(&str, &str)] = &[("fetch.wait.max.ms", "20")];
-
 /// A source that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaSourceError {
@@ -168,7 +164,7 @@ impl KafkaSource {
     pub fn connect(options: KafkaSourceOptions<'_>, intake: &mut impl Intake) -> Result<Self, KafkaSourceError> {
         let KafkaSourceOptions { kafka, topics, catalog, future_ms, worker, workers, metrics, wake } = options;
         let settings = kafka.client();
-        let mut config = kafka_config(&settings, DEFAULTS);
+        let mut config = kafka_config(&settings, &[]);
         config
             .set("group.id", &kafka.group)
             .set("enable.auto.commit", "false")
