@@ -26,7 +26,9 @@ fn build() -> Result<PathBuf> {
     let test = std::env::current_exe().map_err(unknown)?;
     let dir = test.parent().and_then(|deps| deps.parent()).map(PathBuf::from).unwrap_or_default();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "faultline", "--bin", "faultline"]).current_dir(workspace_dir());
+    // For the whole workspace, as tests are built: with the features of one package alone, its dependencies would be
+    // built a second time.
+    cargo.args(["build", "--quiet", "--locked", "--bin", "faultline"]).current_dir(workspace_dir());
     if dir.ends_with("release") {
         cargo.arg("--release");
     }
