@@ -29,6 +29,11 @@ fn is_running(pid: u32) -> bool {
 fn a_server_ends_with_its_test_process_however_that_ends() {
     if let Some(pid_file) = std::env::var_os(LOST) {
         let server = sleeping_server(Path::new(&pid_file).parent().unwrap());
+        // Until `setpriv` has become the server, the signal may not be set, and nothing would tell it of this end.
+        let name = format!("/proc/{}/comm", server.pid());
+        while fs::read_to_string(&name).is_ok_and(|name| name.trim() != "sleep") {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         fs::write(&pid_file, server.pid().to_string()).unwrap();
         std::process::abort();
     }
