@@ -137,10 +137,13 @@ impl Confidence {
     }
 }
 
+/// The id of a producer that nothing names.
+pub const UNKNOWN_PRODUCER: &str = "unknown";
+
 /// Who produced a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProducerIdentity<'a> {
-    /// The registered id, the header as sent where it is nobody's, or `unknown`.
+    /// The registered id, the header as sent where it is nobody's, or [`UNKNOWN_PRODUCER`].
     pub id: Cow<'a, str>,
     /// How sure that is.
     pub confidence: Confidence,

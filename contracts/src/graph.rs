@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::EntityId, time::UnixMillis};
+use crate::{ids::EntityId, reason::Signature, signal::SignalKind, time::UnixMillis};
 
 /// What an edge says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +46,18 @@ impl EdgeLabel {
 #[must_use]
 pub fn edge_id(from: &EntityId, label: EdgeLabel, to: &EntityId) -> EntityId {
     format!("{from}-[{}]->{to}", label.as_str()).into()
+}
+
+/// The vertex of a dataset's failure signature: `signature:<dataset>:<signature>`.
+#[must_use]
+pub fn signature_vertex(dataset: &EntityId, signature: &Signature) -> EntityId {
+    format!("signature:{dataset}:{signature}").into()
+}
+
+/// The vertex of a dataset's signal: `signal:<dataset>:<kind>`.
+#[must_use]
+pub fn signal_vertex(dataset: &EntityId, kind: SignalKind) -> EntityId {
+    format!("signal:{dataset}:{kind}").into()
 }
 
 /// A vertex.

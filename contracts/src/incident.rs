@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     evidence::FailureSample,
+    graph::signature_vertex,
     ids::{EntityId, EvidenceId, IncidentId},
     reason::Signature,
     signal::SignalKind,
@@ -162,6 +163,6 @@ impl Incident {
     /// The vertex of its failure signature: `signature:<dataset>:<signature>`.
     #[must_use]
     pub fn signature_vertex(&self) -> EntityId {
-        format!("signature:{}:{}", self.dataset_urn, self.failure_signature).into()
+        signature_vertex(&self.dataset_urn, &self.failure_signature)
     }
 }

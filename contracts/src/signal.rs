@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
+    graph::signal_vertex,
     ids::{EntityId, EvidenceId},
     reason::Signature,
     time::UnixMillis,
@@ -122,7 +123,7 @@ impl Signal {
     /// Its vertex in the graph: `signal:<dataset>:<kind>`.
     #[must_use]
     pub fn vertex(&self) -> EntityId {
-        format!("signal:{}:{}", self.dataset, self.kind).into()
+        signal_vertex(&self.dataset, self.kind)
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
 /// How many records a worker takes before it lets the dataflow have a turn.
 const BATCH: usize = 4_096;
 /// The longest tick of an idle process, in milliseconds.
-const IDLE_TICK_MS: u64 = 500;
+const IDLE_TICK_MS: u64 = 1_000;
 /// How long after the last record a process counts as idle, in milliseconds.
 const IDLE_AFTER_MS: u64 = 1_000;
 /// How often positions are committed.
@@ -125,6 +125,7 @@ pub struct Engine {
     guards: WorkerGuards<Result<(), EngineError>>,
     workers: Vec<Reach>,
     stop: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
 }
 
 /// State that the workers of a process share: read once a loop, written once a tick.
@@ -148,6 +149,7 @@ impl Engine {
     {
         let EngineParts { config, catalog, rows, feed, metrics, publish, evidence } = parts;
         let stop = Arc::new(AtomicBool::new(false));
+        let process_metrics = Arc::clone(&metrics);
         let (reaches, receivers): (Vec<_>, Vec<_>) = (0..config.workers)
             .map(|_| {
                 let (commands, receiver) = mpsc::channel();
@@ -210,13 +212,14 @@ impl Engine {
             ended
         })
         .map_err(EngineError::Start)?;
-        Ok(Self { guards, workers: reaches, stop })
+        Ok(Self { guards, workers: reaches, stop, metrics: process_metrics })
     }
 
     /// A way to register standing queries.
     #[must_use]
     pub fn standing(&self) -> StandingQueries {
-        StandingQueries { worker: self.workers[0].clone(), counts: Arc::default() }
+        let (worker, metrics) = (self.workers[0].clone(), Arc::clone(&self.metrics));
+        StandingQueries { worker, metrics, counts: Arc::default() }
     }
 
     /// A way to stop the engine from elsewhere.
@@ -244,6 +247,7 @@ impl Engine {
 #[derive(Debug, Clone)]
 pub struct StandingQueries {
     worker: Reach,
+    metrics: Arc<Metrics>,
     counts: Arc<Mutex<std::collections::BTreeMap<ReachQuery, usize>>>,
 }
 
@@ -264,6 +268,7 @@ impl StandingQueries {
         if *holders == 1 {
             self.send(&query, 1);
         }
+        self.metrics.standing_queries.set(counts.len() as i64);
         drop(counts);
         Standing { queries: self.clone(), query }
     }
@@ -296,6 +301,7 @@ impl Drop for Standing {
                 counts.remove(&self.query);
                 self.queries.send(&self.query, -1);
             }
+            self.queries.metrics.standing_queries.set(counts.len() as i64);
         }
     }
 }

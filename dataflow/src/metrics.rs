@@ -29,6 +29,11 @@ struct KindLabel {
     kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DroppedLabel {
+    kind: String,
+}
+
 /// A topic's partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PartitionLabel {
@@ -168,7 +173,7 @@ pub struct Metrics {
     /// Records too late for their window.
     pub late_records: Counter<u64, AtomicU64>,
     /// Facts that a bounded operator dropped, by what.
-    dropped: Family<KindLabel, Counter>,
+    dropped: Family<DroppedLabel, Counter>,
     /// Behind the end of a partition, in records.
     pub lag: Family<PartitionLabel, Gauge>,
     /// 1 up, 0 degraded.
@@ -221,8 +226,8 @@ impl Metrics {
     }
 
     /// Counts facts that a bounded operator dropped.
-    pub fn dropped(&self, kind: &'static str, count: u64) {
-        self.dropped.get_or_create(&KindLabel { kind }).inc_by(count);
+    pub fn dropped(&self, kind: &str, count: u64) {
+        self.dropped.get_or_create(&DroppedLabel { kind: kind.to_owned() }).inc_by(count);
     }
 
     /// Counts a failed attempt of a sink.

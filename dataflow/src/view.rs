@@ -204,10 +204,13 @@ impl View {
             Change::LiveWindows { worker, live } => {
                 self.live_windows.insert(worker, live);
             }
+            // Equal ones of two workers arrive as one row, twice.
             Change::Late(LateRecords { verdicts: Verdicts { pass, fail, warn }, .. }) => {
-                self.late_records += pass + fail + warn;
+                self.late_records += (pass + fail + warn) * diff.unsigned_abs() as u64;
             }
-            Change::Dropped(what, count) => *self.dropped.entry(what).or_default() += count,
+            Change::Dropped(what, count) => {
+                *self.dropped.entry(what).or_default() += count * diff.unsigned_abs() as u64;
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{borrow::Cow, sync::Arc};
 use faultline_contracts::{
     catalog::{Catalog, DatasetEntry, GateState},
     document::{Limits, ParseError, Parser},
-    evidence::{Confidence, Evidence, Gate, GateResult, GateSet, ProducerIdentity},
+    evidence::{Confidence, Evidence, Gate, GateResult, GateSet, ProducerIdentity, UNKNOWN_PRODUCER},
     ids::EvidenceId,
     policy::Rollout,
     reason::ReasonCode,
@@ -248,7 +248,7 @@ fn identify<'a>(
     let Some(name) = header.filter(|name| !name.is_empty()) else {
         return match owners {
             [only] => ProducerIdentity { id: Cow::Borrowed(only), confidence: Confidence::High },
-            _ => ProducerIdentity { id: Cow::Borrowed("unknown"), confidence: Confidence::None },
+            _ => ProducerIdentity { id: Cow::Borrowed(UNKNOWN_PRODUCER), confidence: Confidence::None },
         };
     };
     match std::str::from_utf8(name).ok().and_then(|name| catalog.producer(name)) {

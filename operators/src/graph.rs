@@ -6,13 +6,11 @@ use differential_dataflow::VecCollection;
 use faultline_contracts::{
     asset::{Asset, AssetKind},
     explanation::{Explanation, HypothesisKind},
-    graph::{Edge, EdgeLabel, Vertex},
+    graph::{Edge, EdgeLabel, Vertex, signal_vertex},
     ids::EntityId,
     incident::Incident,
     lineage::{FlowEdge, FlowKind},
     policy::DatasetPolicy,
-    reason::Signature,
-    signal::SignalKind,
     time::UnixMillis,
 };
 
@@ -40,24 +38,6 @@ pub struct GraphInputs<'s> {
     pub incidents: VecCollection<'s, u64, Incident>,
     /// Their explanations.
     pub explanations: VecCollection<'s, u64, Explanation>,
-}
-
-/// The vertex of a dataset's failure signature: `signature:<dataset>:<signature>`.
-#[must_use]
-pub fn signature_vertex(dataset: &EntityId, signature: &Signature) -> EntityId {
-    format!("signature:{dataset}:{signature}").into()
-}
-
-/// The vertex of a dataset's signal: `signal:<dataset>:<kind>`.
-#[must_use]
-pub fn signal_vertex(dataset: &EntityId, kind: SignalKind) -> EntityId {
-    format!("signal:{dataset}:{kind}").into()
-}
-
-/// Whether a producer id stands for none (gate 2).
-#[must_use]
-pub fn producer_unknown(id: &str) -> bool {
-    id == "unknown"
 }
 
 /// The label of a lineage edge in the graph.

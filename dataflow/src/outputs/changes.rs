@@ -6,8 +6,9 @@ use faultline_contracts::{
     ids::{EntityId, IncidentId},
     incident::{Incident, IncidentStatus},
     time::UnixMillis,
+    window::Verdicts,
 };
-use faultline_operators::{blast_radius::ReachRow, impact::ImpactRow};
+use faultline_operators::{blast_radius::ReachRow, compliance::LateRecords, impact::ImpactRow};
 use faultline_sinks::{
     kafka::{JSON, KafkaRecord, KafkaWriter},
     store::{StoreChange, StoreItem, StoreKey},
@@ -47,7 +48,7 @@ impl Publish for LivePublisher {
                 self.send(kafka, epoch.epoch, topic, &key, &message);
             }
         }
-        let late = self.view.read().late_records;
+        self.count(&epoch);
         let changes = Arc::new(epoch);
         self.view.publish(Arc::clone(&changes));
         let view = self.view.read();
@@ -58,11 +59,8 @@ impl Publish for LivePublisher {
             };
             store.put(store_changes(&changes, explained));
         }
-        self.metrics.late_records.inc_by(view.late_records - late);
         self.metrics.watermark.set(view.watermark.map_or(0, |at| at.0));
         self.metrics.windows.set(view.windows.len() as i64);
-        let open = view.incidents.values().filter(|incident| incident.status != IncidentStatus::Resolved).count();
-        self.metrics.open_incidents.set(open as i64);
         self.metrics.epoch.set(changes.epoch as i64);
     }
 
@@ -73,6 +71,22 @@ impl Publish for LivePublisher {
 }
 
 impl LivePublisher {
+    /// Adds what an epoch changes to counts that would cost a pass over the view.
+    fn count(&self, epoch: &EpochChanges) {
+        for (change, diff) in &epoch.changes {
+            match change {
+                Change::Incident(incident) if incident.status != IncidentStatus::Resolved => {
+                    self.metrics.open_incidents.inc_by(*diff as i64);
+                }
+                Change::Late(LateRecords { verdicts: Verdicts { pass, fail, warn }, .. }) => {
+                    self.metrics.late_records.inc_by((pass + fail + warn) * diff.unsigned_abs() as u64);
+                }
+                Change::Dropped(what, count) => self.metrics.dropped(what, count * diff.unsigned_abs() as u64),
+                _ => {}
+            }
+        }
+    }
+
     fn send(&self, kafka: &KafkaWriter, epoch: u64, topic: &str, key: &EntityId, message: &Value) {
         let payload = message.to_string();
         let key = key.as_str().as_bytes();

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use faultline_contracts::{
-    evidence::FailureSample,
+    evidence::{FailureSample, UNKNOWN_PRODUCER},
     explanation::Claim,
-    graph::{EdgeLabel, edge_id},
+    graph::{EdgeLabel, edge_id, signature_vertex},
     ids::{EntityId, EvidenceId},
     incident::Breach,
     policy::DatasetPolicy,
@@ -21,7 +21,6 @@ use super::{
 use crate::{
     correlation::DeploymentCandidate,
     deployments::DeploymentInForce,
-    graph::{producer_unknown, signature_vertex},
 };
 
 /// How many pieces of evidence a claim or edges a claim cites at most.
@@ -122,7 +121,7 @@ impl<'a> Case<'a> {
 
     /// Whether the sample's header names a producer at all.
     pub fn names_producer(sample: &FailureSample) -> bool {
-        !sample.producer.is_empty() && !producer_unknown(&sample.producer)
+        !sample.producer.is_empty() && &*sample.producer != UNKNOWN_PRODUCER
     }
 
     /// The services whose deployments are causes by ownership or by the records' own word.

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use faultline_contracts::{
     explanation::{Claim, Explanation, Hypothesis, HypothesisKind, Layer, Score},
-    graph::{EdgeLabel, edge_id},
+    graph::{EdgeLabel, edge_id, signal_vertex},
 };
 
 use super::{
@@ -13,7 +13,6 @@ use super::{
     score::{Basis, Grounds, Share, agreed},
     wording::{clock, number, percent, relation},
 };
-use crate::graph::signal_vertex;
 
 /// How many upstream breaches are named at most.
 const UPSTREAM: usize = 3;

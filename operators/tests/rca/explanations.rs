@@ -1,13 +1,13 @@
 use faultline_contracts::{
     asset::{Asset, AssetKind},
     explanation::{Band, Claim, Hypothesis, HypothesisKind, Layer, Score},
-    graph::{EdgeLabel, edge_id},
+    graph::{EdgeLabel, edge_id, signal_vertex},
     incident::{IncidentStatus, Severity},
     lineage::{FlowKind, RunState},
     policy::{DatasetPolicy, Rollout},
 };
 use faultline_operators::{
-    graph::{Producer, signal_vertex},
+    graph::Producer,
     hypotheses::{CatalogChange, CatalogChangeKind},
 };
 
