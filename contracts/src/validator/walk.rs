@@ -55,10 +55,7 @@ impl<'d> Walk<'_, 'd> {
 
     fn value(&mut self, tests: &ValueTests, value: Element<'d>, sides: Sides) {
         let content = value.content();
-        if !tests.types.is_empty() {
-            let found = types_of(&content);
-            self.apply(&tests.types, sides, |allowed| !allowed.and(found).is_empty());
-        }
+        self.apply(&tests.types, sides, |allowed| is_of(*allowed, &content));
         self.apply(&tests.literals, sides, |literals| literals.admit(value));
         match content {
             Content::Null | Content::Bool(_) => {}
@@ -85,7 +82,7 @@ impl<'d> Walk<'_, 'd> {
     fn object(&mut self, tests: &ObjectTests, object: Object<'d>, sides: Sides) {
         let base = self.findings.places.len();
         self.findings.places.resize(base + tests.fields.len(), ABSENT);
-        for (name, value) in object.iter() {
+        for (name, value) in object.members() {
             let found = tests.find(name);
             if let Some(place) = found {
                 // A name that is there again takes the place of its predecessor.
@@ -95,7 +92,7 @@ impl<'d> Walk<'_, 'd> {
             for closed in &tests.closed {
                 if closed.side.meet(sides) && !closed.side.meet(declared) {
                     self.mark(closed.code);
-                    self.findings.add_detail(name);
+                    self.findings.add_detail(&String::from_utf8_lossy(name));
                 }
             }
         }
@@ -121,16 +118,25 @@ impl<'d> Walk<'_, 'd> {
     }
 }
 
-fn types_of(content: &Content<'_>) -> JsonTypes {
-    match content {
+fn is_of(allowed: JsonTypes, content: &Content<'_>) -> bool {
+    let found = match content {
         Content::Null => JsonTypes::NULL,
         Content::Bool(_) => JsonTypes::BOOLEAN,
-        Content::Number(number) if is_integer(*number) => JsonTypes::INTEGER,
-        Content::Number(_) => JsonTypes::FRACTION,
+        Content::Number(number) if number.is_plain() => JsonTypes::INTEGER,
+        // Only where it matters is it worth a look whether `1.0` or `1e3` are integers.
+        Content::Number(number) => {
+            let (integer, fraction) = (allowed.and(JsonTypes::INTEGER), allowed.and(JsonTypes::FRACTION));
+            return match (!integer.is_empty(), !fraction.is_empty()) {
+                (true, false) => is_integer(*number),
+                (false, true) => !is_integer(*number),
+                (both, _) => both,
+            };
+        }
         Content::String(_) => JsonTypes::STRING,
         Content::Array(_) => JsonTypes::ARRAY,
         Content::Object(_) => JsonTypes::OBJECT,
-    }
+    };
+    !allowed.and(found).is_empty()
 }
 
 fn is_integer(number: Number<'_>) -> bool {

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientContext,
+    bindings::rd_kafka_t,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, Message, OwnedHeaders},
@@ -117,13 +118,28 @@ impl KafkaWriter {
         if source.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
             return Ok(Enqueued::Full);
         }
+        Err(self.refused(topic, source))
+    }
+
+    /// A record that cannot be queued as it is, noted as trouble.
+    pub(super) fn refused(&self, topic: &str, source: KafkaError) -> SinkError {
         self.deliveries.trouble(source.to_string());
-        Err(SinkError::Kafka {
+        SinkError::Kafka {
             action: "send to",
             topic: topic.to_owned(),
             servers: self.servers.clone(),
             source: Box::new(source),
-        })
+        }
+    }
+
+    /// So many records of an epoch were queued without [`KafkaWriter::send`].
+    pub(super) fn queued(&self, epoch: u64, count: u64) {
+        self.deliveries.sent(epoch, count);
+    }
+
+    /// librdkafka's own handle; lives as long as the writer.
+    pub(super) fn native(&self) -> *mut rd_kafka_t {
+        self.producer.client().native_ptr()
     }
 
     /// Every record that was sent at an epoch before this one is acknowledged; the least of it and the epoch up to
