@@ -53,6 +53,8 @@ pub(super) struct Test<T> {
 /// The tests of one value.
 #[derive(Debug, Default)]
 pub(super) struct ValueTests {
+    /// Types that at least one test of `types` refuses: mostly a value has none of them, and `types` is not looked at.
+    pub(super) refused: JsonTypes,
     pub(super) types: Vec<Test<JsonTypes>>,
     pub(super) literals: Vec<Test<Literals>>,
     pub(super) strings: Vec<Test<StringTest>>,

@@ -55,7 +55,9 @@ impl<'d> Walk<'_, 'd> {
 
     fn value(&mut self, tests: &ValueTests, value: Element<'d>, sides: Sides) {
         let content = value.content();
-        self.apply(&tests.types, sides, |allowed| is_of(*allowed, &content));
+        if !tests.refused.and(possible_types(&content)).is_empty() {
+            self.apply(&tests.types, sides, |allowed| is_of(*allowed, &content));
+        }
         self.apply(&tests.literals, sides, |literals| literals.admit(value));
         match content {
             Content::Null | Content::Bool(_) => {}
@@ -118,23 +120,24 @@ impl<'d> Walk<'_, 'd> {
     }
 }
 
-fn is_of(allowed: JsonTypes, content: &Content<'_>) -> bool {
-    let found = match content {
+/// The types that a value may have by its look: `1.0` may be an integer.
+fn possible_types(content: &Content<'_>) -> JsonTypes {
+    match content {
         Content::Null => JsonTypes::NULL,
         Content::Bool(_) => JsonTypes::BOOLEAN,
         Content::Number(number) if number.is_plain() => JsonTypes::INTEGER,
-        // Only where it matters is it worth a look whether `1.0` or `1e3` are integers.
-        Content::Number(number) => {
-            let (integer, fraction) = (allowed.and(JsonTypes::INTEGER), allowed.and(JsonTypes::FRACTION));
-            return match (!integer.is_empty(), !fraction.is_empty()) {
-                (true, false) => is_integer(*number),
-                (false, true) => !is_integer(*number),
-                (both, _) => both,
-            };
-        }
+        Content::Number(_) => JsonTypes::NUMBER,
         Content::String(_) => JsonTypes::STRING,
         Content::Array(_) => JsonTypes::ARRAY,
         Content::Object(_) => JsonTypes::OBJECT,
+    }
+}
+
+fn is_of(allowed: JsonTypes, content: &Content<'_>) -> bool {
+    let found = match content {
+        Content::Number(number) if is_integer(*number) => JsonTypes::INTEGER,
+        Content::Number(_) => JsonTypes::FRACTION,
+        other => possible_types(other),
     };
     !allowed.and(found).is_empty()
 }

@@ -46,9 +46,12 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A broker answers when so much has come, or after so long. Without it, it answers every batch that any producer
     // sends, and at thousands of small batches a second that costs both sides more than the records do.
     ("fetch.min.bytes", "16384"),
-    ("fetch.wait.max.ms", "20"),
-    // What is read ahead, for each worker: a tenth of a second at the speed of the wire.
+    ("fetch.wait.max.ms", "50"),
+    // What is read ahead, for each worker: a tenth of a second at the speed of the wire. A full queue is looked at again
+    // soon; librdkafka's own second would be most of the time a pause.
+    ("queued.min.messages", "50000"),
     ("queued.max.messages.kbytes", "32768"),
+    ("fetch.queue.backoff.ms", "2"),
 ];
 
 /// A source that cannot start.
