@@ -18,10 +18,7 @@ use super::{
     facts::{CatalogChange, Fact, RunFact, UpstreamBreach},
     score::Share,
 };
-use crate::{
-    correlation::DeploymentCandidate,
-    deployments::DeploymentInForce,
-};
+use crate::{correlation::DeploymentCandidate, deployments::DeploymentInForce};
 
 /// How many pieces of evidence a claim or edges a claim cites at most.
 pub(super) const CITED: usize = 10;
