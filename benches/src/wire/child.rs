@@ -115,11 +115,10 @@ impl Child {
 
 /// Reads the input to its end, and takes note of the time at the marks. `each` is given the record's number, from 1.
 fn read(bootstrap: &str, mut each: impl FnMut(&BorrowedMessage<'_>, u64) -> Result<()>) -> Result<Marks> {
-    let consumer = clients::consumer(bootstrap)?;
-    let length = clients::lengths(&consumer, INPUT)?.iter().sum::<i64>().unsigned_abs();
+    let length = clients::lengths(&clients::consumer(bootstrap)?, INPUT)?.iter().sum::<i64>().unsigned_abs();
     let (tenth, ninetieth) = tenths(length);
     let (mut number, mut marks) = (0, Vec::with_capacity(4));
-    clients::read_whole(&consumer, INPUT, |message| {
+    clients::read_whole(bootstrap, INPUT, |message| {
         number += 1;
         if number == 1 || number == tenth || number == ninetieth || number == length {
             marks.push(Mark { at_us: now_us(), records: number });

@@ -6,6 +6,7 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
@@ -106,16 +107,18 @@ pub fn assign_whole(consumer: &BaseConsumer, topic: &str) -> Result<u64> {
     Ok(lengths.iter().sum::<i64>().unsigned_abs())
 }
 
-/// Hands over every record that a topic has now.
+/// Hands over every record that a topic has now. By a consumer of its own: one that has read a topic is told of the
+/// topic's deletion whenever that comes.
 ///
 /// # Errors
 /// The broker fails, nothing comes for long, or `each` fails.
 pub fn read_whole(
-    consumer: &BaseConsumer,
+    bootstrap: &str,
     topic: &str,
-    mut each: impl FnMut(&rdkafka::message::BorrowedMessage<'_>) -> Result<()>,
-) -> Result<u64> {
-    let count = assign_whole(consumer, topic)?;
+    mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
+) -> Result<()> {
+    let consumer = consumer(bootstrap)?;
+    let count = assign_whole(&consumer, topic)?;
     let mut read = 0;
     while read < count {
         match consumer.poll(SILENCE) {
@@ -130,5 +133,5 @@ pub fn read_whole(
             }
         }
     }
-    Ok(count)
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use faultline_contracts::ids::EvidenceId;
 use memchr::memmem;
-use rdkafka::{Message, consumer::BaseConsumer, message::BorrowedMessage};
+use rdkafka::{Message, message::BorrowedMessage};
 use serde::Deserialize;
 
 use super::{
@@ -39,10 +39,10 @@ pub fn id_of(evidence: &[u8]) -> Option<EvidenceId> {
 ///
 /// # Errors
 /// A piece is missing, is there twice, or is of no record.
-pub fn check_all(consumer: &BaseConsumer, topic: &str, lengths: &[i64]) -> Result<Found> {
+pub fn check_all(bootstrap: &str, topic: &str, lengths: &[i64]) -> Result<Found> {
     let mut missing: Vec<Vec<bool>> = lengths.iter().map(|length| vec![true; length.unsigned_abs() as usize]).collect();
     let (mut found, failing) = (Found::default(), memmem::Finder::new(b"\"result\":\"FAIL\""));
-    clients::read_whole(consumer, topic, |message| {
+    clients::read_whole(bootstrap, topic, |message| {
         let evidence = message.payload().unwrap_or_default();
         let place = id_of(evidence).map(|id| (id.partition() as usize, id.offset() as usize));
         let slot = place.and_then(|(partition, offset)| missing.get_mut(partition)?.get_mut(offset));
@@ -68,9 +68,9 @@ pub fn check_all(consumer: &BaseConsumer, topic: &str, lengths: &[i64]) -> Resul
 ///
 /// # Errors
 /// A piece of evidence is not of its form.
-pub fn check_ranges(consumer: &BaseConsumer, topic: &str) -> Result<Found> {
+pub fn check_ranges(bootstrap: &str, topic: &str) -> Result<Found> {
     let mut found = Found::default();
-    clients::read_whole(consumer, topic, |message| {
+    clients::read_whole(bootstrap, topic, |message| {
         let Piece { validation, count } = piece(message).map_err(|error| wrong(topic, error.to_string()))?;
         *(if validation.result == "PASS" { &mut found.pass } else { &mut found.fail }) += count.unwrap_or(1);
         found.bytes += message.payload_len() as u64;

@@ -23,8 +23,8 @@ use super::{
     usage::{peak_resident, processor_seconds},
 };
 
-/// The rate and length at which everything is warmed up before the first measurement.
-const WARM_UP: (u64, Duration) = (1_000, Duration::from_secs(5));
+/// The rate and length at which everything is warmed up before the first measurement: enough for the broker's compilers.
+const WARM_UP: (u64, Duration) = (20_000, Duration::from_secs(8));
 /// How far ahead a stretch is announced, so that its first record is not late.
 const AHEAD: Duration = Duration::from_millis(100);
 /// What its topics begin with.

@@ -234,9 +234,9 @@ impl Session {
         self.agree(contestant, "windows", &self.expected, &service.windows(&self.lengths)?)?;
         service.stop()?;
         let found = if ranges {
-            evidence::check_ranges(&self.consumer, output)?
+            evidence::check_ranges(self.kafka.bootstrap(), output)?
         } else {
-            evidence::check_all(&self.consumer, output, &self.lengths)?
+            evidence::check_all(self.kafka.bootstrap(), output, &self.lengths)?
         };
         let Found { pass, fail, bytes, pieces } = found;
         let sum = |verdict: usize| self.expected.values().map(|window| window[verdict]).sum::<u64>();
