@@ -7,6 +7,7 @@ use faultline_benches::wire::{
     WireError,
     latency::{self, LatencyOptions},
     machine,
+    service::Settings,
     session::progress,
 };
 
@@ -40,9 +41,8 @@ struct Arguments {
     /// The measuring consumer's `fetch.min.bytes`.
     #[arg(long, default_value_t = 16_384)]
     fetch_bytes: u64,
-    /// Lines of YAML that are added to the service's configuration.
-    #[arg(long, default_value = "")]
-    settings: String,
+    #[command(flatten)]
+    settings: Settings,
     /// Where the table is written to, besides standard output.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         linger_ms: arguments.linger_ms,
         fetch_wait_ms: arguments.fetch_wait_ms,
         fetch_bytes: arguments.fetch_bytes,
-        more: arguments.settings,
+        settings: arguments.settings,
     };
     let all = latency::measure(&options, |latencies| {
         let at = |quantile| latencies.histogram.value_at_quantile(quantile) as f64 / 1e3;

@@ -8,6 +8,7 @@ use faultline_benches::wire::{
     WireError,
     child::{Child, Work},
     machine, report,
+    service::Settings,
     session::{Contestant, Session, SessionOptions, progress},
 };
 
@@ -48,9 +49,8 @@ struct SessionArguments {
     /// Only contestants whose name contains one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Lines of YAML that are added to the service's configuration.
-    #[arg(long, default_value = "")]
-    settings: String,
+    #[command(flatten)]
+    settings: Settings,
     /// Where the table is written to, besides standard output.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         program: program.clone(),
         catalog,
         contestants: session.contestants(),
-        more: session.settings.clone(),
+        settings: session.settings.clone(),
     })?;
     let results = running.run(|round, contestant, run| {
         progress(&format!(

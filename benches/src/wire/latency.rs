@@ -19,7 +19,7 @@ use super::{
     evidence::id_of,
     load::{INPUT, PARTITIONS},
     pace::{Pace, Stretch},
-    service::{Service, ServiceOptions, evidence_topic},
+    service::{Service, ServiceOptions, Settings, evidence_topic},
     usage::{peak_resident, processor_seconds},
 };
 
@@ -51,8 +51,8 @@ pub struct LatencyOptions {
     pub fetch_wait_ms: u64,
     /// How much the measuring consumer would have at once.
     pub fetch_bytes: u64,
-    /// More lines of the service's configuration.
-    pub more: String,
+    /// What is set of the service besides.
+    pub settings: Settings,
 }
 
 /// One rate's figures.
@@ -91,7 +91,7 @@ pub fn measure(options: &LatencyOptions, mut told: impl FnMut(&Latencies)) -> Re
         workers: options.workers,
         pass: "all",
         prefix: PREFIX,
-        more: &options.more,
+        settings: &options.settings,
     })?;
     service.wait_until_ready()?;
     let pace = Pace::connect(kafka.bootstrap(), options.linger_ms)?;

@@ -40,8 +40,28 @@ pub struct ServiceOptions<'a> {
     pub pass: &'a str,
     /// What its topics and its consumer group begin with.
     pub prefix: &'a str,
-    /// More lines of its configuration.
-    pub more: &'a str,
+    /// What is set besides.
+    pub settings: &'a Settings,
+}
+
+/// What is set of the service besides what a contestant is about.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Settings {
+    /// A librdkafka setting of the service, as `name=value`; any number.
+    #[arg(long = "kafka-setting")]
+    pub kafka: Vec<String>,
+    /// Lines of YAML that are added to the service's configuration.
+    #[arg(long = "settings", default_value = "")]
+    pub more: String,
+}
+
+impl Settings {
+    /// `kafka.settings` as YAML.
+    fn kafka_yaml(&self) -> String {
+        let pairs = self.kafka.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}: \"{value}\"")).collect();
+        format!("{{{}}}", pairs.join(", "))
+    }
 }
 
 /// A running service. Dropping it kills the process.
@@ -65,16 +85,18 @@ impl Service {
     /// # Errors
     /// It cannot be started.
     pub fn start(options: &ServiceOptions<'_>) -> Result<Self> {
-        let ServiceOptions { program, catalog, bootstrap, workers, pass, prefix, more } = options;
+        let ServiceOptions { program, catalog, bootstrap, workers, pass, prefix, settings } = options;
         let dir = RunDir::new(NAME)?;
         let [grpc, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let topics: String = ["evidence", "signals", "incidents", "deployments", "lineage", "spans", "catalog"]
             .map(|topic| format!("{topic}: {prefix}.{topic}"))
             .join(", ");
         let text = format!(
-            "catalog: {}\ndata_dir: data\nkafka: {{bootstrap: \"{bootstrap}\", group: \"{prefix}\"}}\n\
-             topics: {{{topics}}}\nevidence: {{pass: {pass}}}\nserve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{more}\n",
+            "catalog: {}\ndata_dir: data\nkafka: {{bootstrap: \"{bootstrap}\", group: \"{prefix}\", settings: {}}}\n\
+             topics: {{{topics}}}\nevidence: {{pass: {pass}}}\nserve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{}\n",
             catalog.display(),
+            settings.kafka_yaml(),
+            settings.more,
         );
         let config: PathBuf = dir.path().join("faultline.yaml");
         fs::write(&config, text).map_err(io("write the service's configuration"))?;

@@ -25,7 +25,7 @@ use super::{
     load::{self, INPUT, PARTITIONS},
     marks::{Mark, Marks, now_us},
     orders::Windows,
-    service::{Service, ServiceOptions, evidence_topic},
+    service::{Service, ServiceOptions, Settings, evidence_topic},
     usage::{INTERVAL, Usage, Watch},
 };
 
@@ -49,8 +49,8 @@ pub struct SessionOptions {
     pub catalog: PathBuf,
     /// Who runs, in the order of the first round.
     pub contestants: Vec<Contestant>,
-    /// More lines of the service's configuration.
-    pub more: String,
+    /// What is set of the service besides.
+    pub settings: Settings,
 }
 
 /// Who runs.
@@ -209,7 +209,7 @@ impl Session {
         prefix: &str,
         output: &str,
     ) -> Result<Run> {
-        let SessionOptions { program, catalog, more, records, .. } = &self.options;
+        let SessionOptions { program, catalog, settings, records, .. } = &self.options;
         let from_ms = now_us() / 1_000;
         let service = Service::start(&ServiceOptions {
             program,
@@ -218,7 +218,7 @@ impl Session {
             workers,
             pass: if ranges { "ranges" } else { "all" },
             prefix,
-            more,
+            settings,
         })?;
         let watch = Watch::start(service.pid(), self.broker)?;
         let marks = if ranges {
