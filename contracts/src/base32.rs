@@ -5,9 +5,15 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// The low `5 × N` bits of `value`, most significant digit first.
 pub(crate) fn encode<const N: usize>(value: u128) -> [u8; N] {
     let mut text = [b'0'; N];
-    for (place, digit) in text.iter_mut().rev().enumerate() {
-        let shift = 5 * place as u32;
-        *digit = ALPHABET[(value.checked_shr(shift).unwrap_or(0) & 31) as usize];
+    // Sixty bits at a time: shifts of 128 bits are several instructions each.
+    let mut rest = value;
+    for digits in text.rchunks_mut(12) {
+        let mut low = rest as u64;
+        for digit in digits.iter_mut().rev() {
+            *digit = ALPHABET[(low & 31) as usize];
+            low >>= 5;
+        }
+        rest >>= 60;
     }
     text
 }

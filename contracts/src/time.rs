@@ -47,25 +47,23 @@ impl UnixMillis {
     pub fn write_to(self, out: &mut Vec<u8>) {
         const DAY: i64 = 86_400_000;
         let ms = self.0.clamp(-62_167_219_200_000, 253_402_300_799_999);
-        let (days, time) = (ms.div_euclid(DAY), ms.rem_euclid(DAY));
+        let (days, time) = (ms.div_euclid(DAY), ms.rem_euclid(DAY) as u32);
         let (year, month, day) = civil_from_days(days);
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        put(&mut text[0..4], year);
-        put(&mut text[5..7], month);
-        put(&mut text[8..10], day);
-        put(&mut text[11..13], time / 3_600_000);
-        put(&mut text[14..16], time / 60_000 % 60);
-        put(&mut text[17..19], time / 1_000 % 60);
-        put(&mut text[20..23], time % 1_000);
-        out.extend_from_slice(&text);
+        let (year, seconds, thousandths) = (year as u32, time / 1_000, time % 1_000);
+        let [[y1, y2], [y3, y4]] = [two(year / 100), two(year % 100)];
+        let [[m1, m2], [d1, d2]] = [month, day].map(|part| two(part as u32));
+        let [[h1, h2], [n1, n2], [s1, s2]] = [seconds / 3_600, seconds / 60 % 60, seconds % 60].map(two);
+        let ([f2, f3], f1) = (two(thousandths % 100), b'0' + (thousandths / 100) as u8);
+        out.extend_from_slice(&[
+            y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1, f2, f3,
+            b'Z',
+        ]);
     }
 }
 
-fn put(field: &mut [u8], mut value: i64) {
-    for digit in field.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
+/// Two digits.
+fn two(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// Proleptic Gregorian date of a day number; Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".

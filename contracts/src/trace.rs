@@ -49,21 +49,33 @@ impl TraceId {
 
     /// Appends the 32 hex digits.
     pub fn write_to(self, out: &mut Vec<u8>) {
-        for shift in (0..32).rev() {
-            out.push(b"0123456789abcdef"[(self.0 >> (4 * shift) & 15) as usize]);
+        let mut text = [0; 32];
+        for (digits, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0.to_be_bytes()) {
+            *digits = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
         }
+        out.extend_from_slice(&text);
     }
 }
 
+/// The value of each byte as a digit; 16 where it is none.
+const DIGITS: [u8; 256] = {
+    let mut values = [16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
 fn hex(digits: &[u8]) -> Option<u128> {
-    digits.iter().try_fold(0_u128, |value, digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u128::from(digit))
-    })
+    let (mut value, mut all) = (0_u128, 0);
+    for digit in digits {
+        let digit = DIGITS[usize::from(*digit)];
+        all |= digit;
+        value = value << 4 | u128::from(digit & 15);
+    }
+    (all < 16).then_some(value)
 }
 
 impl fmt::Display for TraceId {

@@ -14,6 +14,7 @@ mod foreign;
 mod format;
 mod program;
 pub mod rule;
+mod text_key;
 mod walk;
 
 pub use findings::Findings;

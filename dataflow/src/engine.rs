@@ -400,7 +400,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
             worker: worker.index(),
             workers: worker.peers(),
             metrics: Arc::clone(self.metrics),
-            wake: Box::new(move || wake.wake()),
+            wake: Arc::new(move || wake.wake()),
         };
         let mut source = KafkaSource::connect(options, &mut self.intake)?;
         self.live(worker, |intake, now| {

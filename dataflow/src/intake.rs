@@ -7,34 +7,32 @@
 //! control record ──decode──► deployment, lineage event, span ──────────────────► Pending ──►
 //! ```
 
-use std::{collections::BTreeMap, fmt::Display, sync::Arc};
+use std::{fmt::Display, sync::Arc};
 
 use faultline_contracts::{
-    catalog::DatasetEntry,
-    deployment::Deployment,
-    evidence::{FailureSample, GateResult, RangeEvidence},
-    ids::EvidenceId,
-    lineage::LineageEvent,
-    reason::Signature,
-    record::{RawRecord, RecordCoordinates, TopicPartition},
-    time::UnixMillis,
-    trace::ServiceSpan,
-    window::{FailureDigest, Verdicts, WindowKey, WindowTally},
+    deployment::Deployment, evidence::GateResult, ids::EvidenceId, lineage::LineageEvent, record::RawRecord,
+    time::UnixMillis, trace::ServiceSpan,
 };
 use faultline_operators::{
     compliance::ComplianceDelta,
     decode::{self, cdevents, openlineage, otlp},
-    gates::{Gates, Judgement},
+    gates::Gates,
     watermark::PartitionProgress,
 };
 use rustc_hash::FxHashMap;
 
+use self::{
+    lane::{Lanes, OpenRange},
+    tally::TickTallies,
+};
 use crate::{
     config::PassEvidence,
     metrics::{IntakeMetrics, RecordCounts},
     sources::{ControlRecord, Intake, TopicRole},
 };
 
+mod lane;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -86,17 +84,6 @@ pub struct Pending {
     pub spans: Vec<ServiceSpan>,
 }
 
-/// Passing records of one partition that await their common evidence.
-#[derive(Debug)]
-struct OpenRange {
-    dataset: Arc<DatasetEntry>,
-    id: EvidenceId,
-    offset_from: i64,
-    offset_to: i64,
-    count: u64,
-    last_time: UnixMillis,
-}
-
 /// How a worker takes records in.
 #[derive(Debug, Clone, Copy)]
 pub struct IntakeOptions {
@@ -120,17 +107,14 @@ pub struct WorkerIntake<E> {
     epoch: u64,
     /// When evidence is made; `None` in a replay, where it is the record's own time.
     now: Option<UnixMillis>,
-    tallies: FxHashMap<WindowKey, WindowTally>,
+    tallies: TickTallies,
     producers: FxHashMap<Box<str>, Arc<str>>,
-    topics: FxHashMap<Box<str>, Arc<str>>,
-    progress: BTreeMap<TopicPartition, (i64, Option<UnixMillis>, bool)>,
-    changed: Vec<TopicPartition>,
-    ranges: BTreeMap<(Arc<str>, i32), OpenRange>,
+    lanes: Lanes,
     pending: Pending,
     json: Vec<u8>,
 }
 
-/// The most names of producers and topics that are kept interned; beyond it they are made anew each time.
+/// The most names of producers that are kept interned; beyond it they are made anew each time.
 const INTERNED: usize = 65_536;
 
 fn intern(table: &mut FxHashMap<Box<str>, Arc<str>>, text: &str) -> Arc<str> {
@@ -155,12 +139,9 @@ impl<E: EvidenceOutput> WorkerIntake<E> {
             counts: RecordCounts::default(),
             epoch: 0,
             now: None,
-            tallies: FxHashMap::default(),
+            tallies: TickTallies::default(),
             producers: FxHashMap::default(),
-            topics: FxHashMap::default(),
-            progress: BTreeMap::new(),
-            changed: Vec::new(),
-            ranges: BTreeMap::new(),
+            lanes: Lanes::default(),
             pending: Pending::default(),
             json: Vec::with_capacity(1024),
         }
@@ -184,135 +165,56 @@ impl<E: EvidenceOutput> WorkerIntake<E> {
 
     /// Ends the current epoch: hands over what it brought, and goes on with `next`.
     pub fn close_epoch(&mut self, next: u64) -> Pending {
-        let ranges = std::mem::take(&mut self.ranges);
-        for ((topic, partition), range) in ranges {
-            self.write_range(&topic, partition, &range);
+        let mut pending = std::mem::take(&mut self.pending);
+        for lane in self.lanes.changed() {
+            if let Some(range) = lane.range.take() {
+                self.json.clear();
+                range.evidence(&lane.partition, self.now).write_json(&mut self.json);
+                self.evidence.write(self.epoch, Some(range.dataset.urn.as_str()), range.id, &self.json);
+            }
+            let rows = if lane.data { &mut pending.progress } else { &mut pending.control_progress };
+            rows.push(lane.progress());
         }
         self.evidence.close_epoch(self.epoch);
         self.metrics.add(std::mem::take(&mut self.counts));
         self.epoch = next;
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.deltas.extend(self.tallies.drain().map(|(key, tally)| ComplianceDelta { key, tally }));
-        pending.deltas.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        for partition in self.changed.drain(..) {
-            if let Some((offset, high_water, data)) = self.progress.get(&partition).copied() {
-                let row = PartitionProgress { partition, offset, high_water };
-                if data { &mut pending.progress } else { &mut pending.control_progress }.push(row);
-            }
-        }
+        pending.deltas = self.tallies.drain();
         pending
-    }
-
-    /// Whether anything of the current epoch waits to be handed over.
-    #[must_use]
-    pub fn is_dirty(&self) -> bool {
-        !self.changed.is_empty()
-    }
-
-    fn write_range(&mut self, topic: &str, partition: i32, range: &OpenRange) {
-        self.json.clear();
-        RangeEvidence {
-            id: range.id,
-            timestamp: self.now.unwrap_or(range.last_time),
-            dataset: &range.dataset.urn,
-            from: RecordCoordinates { topic, partition, offset: range.offset_from },
-            offset_to: range.offset_to,
-            count: range.count,
-            schema: range.dataset.schema.as_deref(),
-            contract: range.dataset.contract.as_deref(),
-        }
-        .write_json(&mut self.json);
-        self.evidence.write(self.epoch, Some(range.dataset.urn.as_str()), range.id, &self.json);
-    }
-
-    fn moved(&mut self, topic: &str, partition: i32, offset: i64, high_water: Option<UnixMillis>, data: bool) {
-        let topic = intern(&mut self.topics, topic);
-        let partition = TopicPartition { topic, partition };
-        let entry = self.progress.entry(partition.clone()).or_insert((-1, None, data));
-        entry.0 = entry.0.max(offset);
-        entry.1 = entry.1.max(high_water);
-        // A tick's records of one partition mostly come in one run.
-        if self.changed.last() != Some(&partition) && !self.changed.contains(&partition) {
-            self.changed.push(partition);
-        }
-    }
-}
-
-/// Adds one judged record to its window's tally.
-fn count(
-    tally: &mut WindowTally,
-    judgement: &Judgement<'_>,
-    producer: &Arc<str>,
-    id: EvidenceId,
-    topic: impl FnOnce() -> Arc<str>,
-) {
-    let verdict = match judgement.result {
-        GateResult::Pass => Verdicts { pass: 1, ..Verdicts::default() },
-        GateResult::Fail => Verdicts { fail: 1, ..Verdicts::default() },
-        GateResult::Warn => Verdicts { warn: 1, ..Verdicts::default() },
-    };
-    tally.verdicts.add(verdict);
-    // Bounded by the records of one tick; the window operator holds the bound of a window.
-    match tally.by_producer.get_mut(producer) {
-        Some(known) => known.add(verdict),
-        None => {
-            tally.by_producer.insert(Arc::clone(producer), verdict);
-        }
-    }
-    if judgement.result == GateResult::Fail {
-        let digest: &mut FailureDigest = tally.by_signature.entry(Signature::of(judgement.reason_codes)).or_default();
-        digest.insert(id, || FailureSample {
-            id,
-            topic: topic(),
-            producer: Arc::clone(producer),
-            trace_id: judgement.trace_id,
-            dag_run_id: judgement.dag_run_id.map(Into::into),
-        });
     }
 }
 
 impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
     fn data(&mut self, record: &RawRecord<'_>, event_time: UnixMillis, high_water: bool) {
+        let Self { gates, evidence, options, counts, epoch, now, tallies, producers, lanes, json, .. } = self;
         let at = record.at;
-        let id = EvidenceId::of(at, record.timestamp.unwrap_or_default());
-        let judgement = self.gates.judge(record);
-        self.counts.judged(judgement.result, record.payload.map_or(0, <[u8]>::len));
+        let lane = lanes.of(at.topic, at.partition, true);
+        lane.reached(at.offset, high_water.then_some(event_time));
+        let id = lane.evidence_id(record.timestamp.unwrap_or_default(), at.offset);
+        let judgement = gates.judge(record);
+        counts.judged(judgement.result, record.payload.map_or(0, <[u8]>::len));
 
         if let Some(dataset) = judgement.dataset {
-            let key = WindowKey { dataset: dataset.urn.clone(), start: event_time.floor_to(self.options.window_ms) };
-            let producer = intern(&mut self.producers, &judgement.producer.id);
-            let topics = &mut self.topics;
-            count(self.tallies.entry(key).or_default(), &judgement, &producer, id, || intern(topics, at.topic));
+            let start = event_time.floor_to(options.window_ms);
+            let topic = &lane.partition.topic;
+            tallies.count(dataset, start, &judgement, id, topic, |producer| intern(producers, producer));
         }
-
-        let of_its_own = match (judgement.result, judgement.dataset, self.options.pass) {
-            (GateResult::Pass, _, PassEvidence::None) => false,
-            (GateResult::Pass, Some(dataset), PassEvidence::Ranges) => {
-                let topic = intern(&mut self.topics, at.topic);
-                let range = self.ranges.entry((topic, at.partition)).or_insert_with(|| OpenRange {
-                    dataset: Arc::clone(dataset),
-                    id,
-                    offset_from: at.offset,
-                    offset_to: at.offset,
-                    count: 0,
-                    last_time: event_time,
-                });
-                range.offset_to = at.offset;
-                range.count += 1;
-                range.last_time = range.last_time.max(event_time);
-                false
+        if judgement.result == GateResult::Pass {
+            match (options.pass, judgement.dataset) {
+                (PassEvidence::None, _) => return,
+                (PassEvidence::Ranges, Some(dataset)) => {
+                    lane.range
+                        .get_or_insert_with(|| OpenRange::new(dataset, id, at.offset))
+                        .take(at.offset, event_time);
+                    return;
+                }
+                (PassEvidence::All, _) | (PassEvidence::Ranges, None) => {}
             }
-            _ => true,
-        };
-        if of_its_own {
-            self.json.clear();
-            let own_time = record.timestamp.unwrap_or(event_time);
-            let made = self.now.unwrap_or(own_time);
-            judgement.evidence(id, at, own_time, made).write_json(&mut self.json);
-            let key = judgement.dataset.map(|dataset| dataset.urn.as_str());
-            self.evidence.write(self.epoch, key, id, &self.json);
         }
-        self.moved(at.topic, at.partition, at.offset, high_water.then_some(event_time), true);
+        json.clear();
+        let own_time = record.timestamp.unwrap_or(event_time);
+        judgement.evidence(id, at, own_time, now.unwrap_or(own_time)).write_json(json);
+        let key = judgement.dataset.map(|dataset| dataset.urn.as_str());
+        evidence.write(*epoch, key, id, json);
     }
 
     fn control(&mut self, role: TopicRole, record: &ControlRecord<'_>) {
@@ -345,11 +247,11 @@ impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
                 }
             }
         }
-        self.moved(record.at.topic, record.at.partition, record.at.offset, None, false);
+        self.lanes.of(record.at.topic, record.at.partition, false).reached(record.at.offset, None);
     }
 
     fn assigned(&mut self, topic: &Arc<str>, partition: i32) {
-        self.moved(topic, partition, -1, None, true);
+        self.lanes.of(topic, partition, true).reached(-1, None);
     }
 
     fn rejected(&mut self, reason: &'static str, detail: &dyn Display) {

@@ -2,7 +2,7 @@
 //!
 //! This crate wires the operators into one timely dataflow, feeds it from Kafka or files, keeps the maintained view of
 //! each process, and serves it. The program `faultline` is a thin shell around it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod catalog_rows;

@@ -14,7 +14,7 @@ use std::{
 use faultline_contracts::ids::EvidenceId;
 use faultline_sinks::{
     SinkError,
-    kafka::{Enqueued, JSON, KafkaRecord, KafkaWriter},
+    kafka::{Enqueued, KafkaWriter, TopicSender},
     sqlite::SqliteStore,
     store::{StoreChange, StoreKey},
 };
@@ -33,8 +33,8 @@ const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration:
 
 /// Evidence to a Kafka topic. What the producer's queue does not take is kept, and no more is read until it is gone.
 pub struct KafkaEvidence {
+    sender: TopicSender,
     writer: Arc<KafkaWriter>,
-    topic: String,
     metrics: Arc<Metrics>,
     /// Evidence that the full queue has not taken: at most what one turn of a source brings.
     waiting: std::collections::VecDeque<(u64, Option<String>, Vec<u8>)>,
@@ -42,15 +42,16 @@ pub struct KafkaEvidence {
 
 impl KafkaEvidence {
     /// Evidence to `topic`.
-    #[must_use]
-    pub fn new(writer: Arc<KafkaWriter>, topic: String, metrics: Arc<Metrics>) -> Self {
-        Self { writer, topic, metrics, waiting: std::collections::VecDeque::new() }
+    ///
+    /// # Errors
+    /// The name cannot be a topic's.
+    pub fn new(writer: Arc<KafkaWriter>, topic: &str, metrics: Arc<Metrics>) -> Result<Self, SinkError> {
+        let sender = TopicSender::new(Arc::clone(&writer), topic)?;
+        Ok(Self { sender, writer, metrics, waiting: std::collections::VecDeque::new() })
     }
 
-    fn send(&self, epoch: u64, key: Option<&str>, json: &[u8]) -> bool {
-        let key = key.unwrap_or_default().as_bytes();
-        let record = KafkaRecord { topic: &self.topic, partition: None, key, headers: JSON, payload: json };
-        match self.writer.send(epoch, &record) {
+    fn send(&mut self, epoch: u64, key: Option<&str>, json: &[u8]) -> bool {
+        match self.sender.send(epoch, key.unwrap_or_default().as_bytes(), json) {
             Ok(Enqueued::Accepted) => true,
             Ok(Enqueued::Full) => false,
             Err(error) => {
@@ -63,11 +64,11 @@ impl KafkaEvidence {
     }
 
     fn drain(&mut self) -> bool {
-        while let Some((epoch, key, json)) = self.waiting.front() {
-            if !self.send(*epoch, key.as_deref(), json) {
+        while let Some((epoch, key, json)) = self.waiting.pop_front() {
+            if !self.send(epoch, key.as_deref(), &json) {
+                self.waiting.push_front((epoch, key, json));
                 return false;
             }
-            self.waiting.pop_front();
         }
         true
     }
@@ -85,6 +86,7 @@ impl EvidenceOutput for KafkaEvidence {
     }
 
     fn close_epoch(&mut self, _epoch: u64) {
+        self.sender.settle();
         self.metrics.set_up(Dependency::KafkaSink, self.writer.last_error().is_none());
     }
 
@@ -93,6 +95,7 @@ impl EvidenceOutput for KafkaEvidence {
         while !self.drain() && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
+        self.sender.settle();
         let unsent = self.waiting.len();
         if let Err(error) = self.writer.flush(FLUSH_TIMEOUT) {
             tracing::error!(

@@ -184,9 +184,10 @@ fn evidence_outputs(
     move |worker| {
         let metrics = Arc::clone(&metrics);
         Ok(match (&kafka, &config.data_dir) {
-            (Some(writer), _) => {
-                Box::new(KafkaEvidence::new(Arc::clone(writer), config.topics.evidence.clone(), metrics))
-            }
+            (Some(writer), _) => Box::new(
+                KafkaEvidence::new(Arc::clone(writer), &config.topics.evidence, metrics)
+                    .map_err(|error| error.to_string())?,
+            ),
             (None, Some(dir)) => Box::new(FileEvidence::open(dir, worker, metrics).map_err(|error| error.to_string())?),
             (None, None) => Box::new(NoEvidence),
         })

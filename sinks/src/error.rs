@@ -69,6 +69,14 @@ pub enum SinkError {
         /// Why not.
         source: Box<KafkaError>,
     },
+    /// A thread cannot be started.
+    #[error("cannot start a thread for {purpose}")]
+    Thread {
+        /// What for.
+        purpose: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
     /// Records were not acknowledged in time. They are still queued, and sent as soon as that is possible.
     #[error("{in_flight} records are not acknowledged by {servers} yet")]
     NotAcknowledged {
@@ -94,7 +102,8 @@ impl SinkError {
             | Self::Json { .. }
             | Self::LineEnd { .. }
             | Self::ForeignStore { .. }
-            | Self::Range { .. } => false,
+            | Self::Range { .. }
+            | Self::Thread { .. } => false,
         }
     }
 
@@ -134,6 +143,7 @@ impl SinkError {
                 _ => None,
             },
             Self::NotAcknowledged { .. } => Some("check that the brokers can be reached"),
+            Self::Thread { .. } => Some("allow the program more threads (ulimit -u)"),
             Self::Json { .. } | Self::LineEnd { .. } | Self::Range { .. } => None,
         }
     }

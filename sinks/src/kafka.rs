@@ -9,11 +9,13 @@
 
 mod config;
 mod deliveries;
+mod sender;
 mod topics;
 mod writer;
 
 pub use config::{KafkaSettings, kafka_config};
 pub use deliveries::DeliveryStats;
+pub use sender::TopicSender;
 pub use topics::ensure_topics;
 pub use writer::{Enqueued, JSON, KafkaRecord, KafkaWriter};
 

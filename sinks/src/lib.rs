@@ -8,7 +8,7 @@
 //! | [`jsonl`] | files | appended lines | `finish` returned: the file appears whole or not at all |
 //! | [`kafka`] | topics | keyed records | `durable_before` passed the record's epoch |
 //! | [`sqlite`] | a database file | conditional upserts and deletes | `apply` returned |
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

@@ -39,6 +39,7 @@ impl<'a> Element<'a> {
 
     /// What it is.
     #[must_use]
+    #[inline]
     pub fn content(&self) -> Content<'a> {
         let Self { document, index } = *self;
         match document.tape.node(index) {
@@ -174,6 +175,26 @@ impl<'a> Object<'a> {
     #[must_use]
     pub fn iter(&self) -> Members<'a> {
         Members { document: self.document, next: self.first, end: self.end }
+    }
+
+    /// The members as written, their names as bytes of UTF-8.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
+        let Self { document, first, end, .. } = *self;
+        let mut next = first;
+        std::iter::from_fn(move || {
+            if next >= end {
+                return None;
+            }
+            let (text, start, end) = match document.tape.node(next) {
+                Node::Verbatim { start, end } => (document.text, start, end),
+                Node::Unescaped { start, end } => (document.tape.unescaped.as_str(), start, end),
+                _ => ("", 0, 0),
+            };
+            let name = text.as_bytes().get(start as usize..end as usize).unwrap_or_default();
+            let value = Element::at(document, next + 1);
+            next = document.tape.behind(next + 1);
+            Some((name, value))
+        })
     }
 
     /// The value of the member `name`: of several, the last one.

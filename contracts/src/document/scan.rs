@@ -166,6 +166,7 @@ impl Scanner<'_> {
     }
 
     /// A string, from its opening quote.
+    #[inline]
     fn string(&mut self) -> Result<Node, Fault> {
         let start = self.at + 1;
         self.at = start;
@@ -175,6 +176,12 @@ impl Scanner<'_> {
             self.at += 1;
             return Ok(node);
         }
+        self.unescaped_string(start)
+    }
+
+    /// The rest of a string that is not verbatim, from where it ceases to be.
+    #[cold]
+    fn unescaped_string(&mut self, start: usize) -> Result<Node, Fault> {
         let unescaped = self.tape.unescaped.len();
         let mut copied = start;
         loop {
@@ -200,10 +207,12 @@ impl Scanner<'_> {
     }
 
     /// Goes to the next quote, backslash or control character, eight bytes at a time.
+    #[inline]
     fn skip_plain(&mut self) {
         const ONES: u64 = u64::MAX / 255;
         const HIGHS: u64 = ONES << 7;
-        while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let (bytes, mut at) = (self.bytes, self.at);
+        while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
             let word = u64::from_le_bytes(*chunk);
             let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
             // The high bit of each byte that is zero, or below 0x20; borrows only spoil bytes above a true one.
@@ -211,11 +220,12 @@ impl Scanner<'_> {
                 | (backslash.wrapping_sub(ONES) & !backslash)
                 | (word.wrapping_sub(ONES * 0x20) & !word);
             if found & HIGHS != 0 {
-                self.at += (found & HIGHS).trailing_zeros() as usize / 8;
+                self.at = at + (found & HIGHS).trailing_zeros() as usize / 8;
                 return;
             }
-            self.at += 8;
+            at += 8;
         }
+        self.at = at;
         while self.peek().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
             self.at += 1;
         }

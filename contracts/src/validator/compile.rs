@@ -70,6 +70,7 @@ impl Compiler {
             let Some(rule) = rule else { continue };
             if !rule.types.is_empty() {
                 tests.types.push(self.test(index, ReasonCode::type_mismatch(shown(path)), rule.types));
+                tests.refused = tests.refused.or(rule.types.complement());
             }
             for check in &rule.checks {
                 if let Err((keyword, reason)) = self.check(index, check, path, &mut tests) {

@@ -138,6 +138,29 @@ fn trim_end(digits: &[u8]) -> &[u8] {
     &digits[..digits.len() - zeros]
 }
 
+/// A number of at most 18 digits without an exponent, as an integer and the power of ten that it is to be divided by.
+fn scaled(text: &str) -> Option<(i64, i64)> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > 19 {
+        return None;
+    }
+    let (mut value, mut scale, mut behind_point) = (0_i64, 1_i64, 1_i64);
+    for &byte in digits {
+        match byte {
+            b'0'..=b'9' if scale < 100_000_000_000_000_000 && value < 100_000_000_000_000_000 => {
+                value = value * 10 + i64::from(byte - b'0');
+                scale *= behind_point;
+            }
+            b'.' if behind_point == 1 => behind_point = 10,
+            _ => return None,
+        }
+    }
+    Some((if negative { -value } else { value }, scale))
+}
+
 /// 10^`exponent` modulo `modulus`, which is below 2^64.
 fn power_of_ten(mut exponent: u64, modulus: u128) -> u128 {
     let (mut power, mut base) = (1 % modulus, 10 % modulus);
@@ -167,8 +190,8 @@ impl Bound {
 
     /// How `number` compares to this bound.
     pub(super) fn order_of(&self, number: Number<'_>) -> Ordering {
-        if let (Some(bound), Some(value)) = (self.integer, number.as_i64()) {
-            return value.cmp(&bound);
+        if let (Some(bound), Some((value, scale))) = (self.integer, scaled(number.text())) {
+            return i128::from(value).cmp(&(i128::from(bound) * i128::from(scale)));
         }
         Decimal::parse(number.text()).cmp(&Decimal::parse(&self.text))
     }
@@ -252,6 +275,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_short_way_is_the_exact_way(text in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,19})?", bound in -1_000_000_i64..1_000_000) {
+            if let Some((value, scale)) = scaled(&text) {
+                let exact = decimal(&text).cmp(&decimal(&bound.to_string()));
+                prop_assert_eq!(i128::from(value).cmp(&(i128::from(bound) * i128::from(scale))), exact);
+            }
+        }
+
         #[test]
         fn order_and_multiples_as_integers_have_them(a in -100_000_i64..100_000, b in -100_000_i64..100_000, step in 1_i64..500) {
             let scaled = |n: i64| format!("{}{}.{:02}", if n < 0 { "-" } else { "" }, n.abs() / 100, n.abs() % 100);

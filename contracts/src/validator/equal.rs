@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::decimal::Decimal;
+use super::{decimal::Decimal, text_key::TextKey};
 use crate::document::{Array, Content, Element, Number, Object};
 
 /// A set of values, and whether a document's value must be one of them or none.
@@ -16,13 +16,14 @@ use crate::document::{Array, Content, Element, Number, Object};
 pub(super) struct Literals {
     wanted: bool,
     /// Sorted.
-    strings: Vec<Box<str>>,
+    strings: Vec<(TextKey, Box<str>)>,
     others: Vec<Value>,
 }
 
 impl Literals {
     pub(super) fn new(values: &[Value], wanted: bool) -> Self {
-        let mut strings: Vec<Box<str>> = values.iter().filter_map(Value::as_str).map(Into::into).collect();
+        let keyed = |text: &str| (TextKey::of(text.as_bytes()), text.into());
+        let mut strings: Vec<(TextKey, Box<str>)> = values.iter().filter_map(Value::as_str).map(keyed).collect();
         strings.sort_unstable();
         let others = values.iter().filter(|value| !value.is_string()).cloned().collect();
         Self { wanted, strings, others }
@@ -30,10 +31,17 @@ impl Literals {
 
     pub(super) fn admit(&self, value: Element<'_>) -> bool {
         let found = match value.content() {
-            Content::String(text) => self.strings.binary_search_by(|literal| (**literal).cmp(text)).is_ok(),
+            Content::String(text) => self.has(text),
             _ => self.others.iter().any(|literal| equals_literal(value, literal)),
         };
         found == self.wanted
+    }
+
+    fn has(&self, text: &str) -> bool {
+        let key = TextKey::of(text.as_bytes());
+        let from = self.strings.partition_point(|(other, _)| *other < key);
+        let same = self.strings[from..].iter().take_while(|(other, _)| *other == key);
+        same.into_iter().any(|(_, literal)| key.is_exact() || **literal == *text)
     }
 }
 

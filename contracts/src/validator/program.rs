@@ -9,6 +9,7 @@ use super::{
     equal::Literals,
     format::StringFormat,
     rule::{JsonTypes, Subschema},
+    text_key::TextKey,
 };
 use crate::{evidence::Gate, reason::ReasonCode};
 
@@ -52,6 +53,8 @@ pub(super) struct Test<T> {
 /// The tests of one value.
 #[derive(Debug, Default)]
 pub(super) struct ValueTests {
+    /// Types that at least one test of `types` refuses: mostly a value has none of them, and `types` is not looked at.
+    pub(super) refused: JsonTypes,
     pub(super) types: Vec<Test<JsonTypes>>,
     pub(super) literals: Vec<Test<Literals>>,
     pub(super) strings: Vec<Test<StringTest>>,
@@ -118,8 +121,10 @@ pub(super) struct SubschemaTest {
 /// The tests of an object's members.
 #[derive(Debug)]
 pub(super) struct ObjectTests {
-    /// Sorted by length and bytes of the name.
+    /// Sorted by the key of the name, then by the name.
     pub(super) fields: Vec<FieldTests>,
+    /// The keys of the fields' names, close together.
+    keys: Vec<TextKey>,
     /// For each length of a name, the index of the first field that is as long or longer.
     by_length: Vec<u32>,
     /// Of sides that are closed: `UNDECLARED_FIELD`.
@@ -140,23 +145,25 @@ pub(super) struct FieldTests {
 
 impl ObjectTests {
     pub(super) fn new(mut fields: Vec<FieldTests>, closed: Vec<Test<()>>) -> Self {
-        fields.sort_by(|a, b| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
+        let key = |field: &FieldTests| TextKey::of(field.name.as_bytes());
+        fields.sort_by(|a, b| (key(a), &a.name).cmp(&(key(b), &b.name)));
         let longest = fields.last().map_or(0, |field| field.name.len());
         let by_length =
             (0..=longest + 1).map(|length| fields.partition_point(|field| field.name.len() < length) as u32).collect();
-        Self { fields, by_length, closed }
+        let keys = fields.iter().map(key).collect();
+        Self { fields, keys, by_length, closed }
     }
 
     /// The index of the field of this name. No hashing: names of the same length are few.
-    pub(super) fn find(&self, name: &str) -> Option<usize> {
+    #[inline]
+    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
         let (&first, &end) = self.by_length.get(name.len()).zip(self.by_length.get(name.len() + 1))?;
-        let candidates = self.fields.get(first as usize..end as usize)?;
-        let place = if candidates.len() <= 8 {
-            candidates.iter().position(|field| *field.name == *name)
-        } else {
-            candidates.binary_search_by(|field| (*field.name).cmp(name)).ok()
-        };
-        place.map(|place| first as usize + place)
+        let key = TextKey::of(name);
+        let candidates = self.keys.get(first as usize..end as usize)?;
+        // Of more than a few, most are skipped.
+        let skipped = if candidates.len() > 8 { candidates.partition_point(|other| *other < key) } else { 0 };
+        (first as usize + skipped..end as usize)
+            .find(|&place| self.keys[place] == key && (key.is_exact() || self.fields[place].name.as_bytes() == name))
     }
 }
 

@@ -35,6 +35,12 @@ impl JsonTypes {
         Self(self.0 | other.0)
     }
 
+    /// The types that are not in the set.
+    #[must_use]
+    pub const fn complement(self) -> Self {
+        Self(Self::ANY.0 & !self.0)
+    }
+
     /// The types that are in both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {

@@ -55,9 +55,8 @@ impl<'d> Walk<'_, 'd> {
 
     fn value(&mut self, tests: &ValueTests, value: Element<'d>, sides: Sides) {
         let content = value.content();
-        if !tests.types.is_empty() {
-            let found = types_of(&content);
-            self.apply(&tests.types, sides, |allowed| !allowed.and(found).is_empty());
+        if !tests.refused.and(possible_types(&content)).is_empty() {
+            self.apply(&tests.types, sides, |allowed| is_of(*allowed, &content));
         }
         self.apply(&tests.literals, sides, |literals| literals.admit(value));
         match content {
@@ -85,7 +84,7 @@ impl<'d> Walk<'_, 'd> {
     fn object(&mut self, tests: &ObjectTests, object: Object<'d>, sides: Sides) {
         let base = self.findings.places.len();
         self.findings.places.resize(base + tests.fields.len(), ABSENT);
-        for (name, value) in object.iter() {
+        for (name, value) in object.members() {
             let found = tests.find(name);
             if let Some(place) = found {
                 // A name that is there again takes the place of its predecessor.
@@ -95,7 +94,7 @@ impl<'d> Walk<'_, 'd> {
             for closed in &tests.closed {
                 if closed.side.meet(sides) && !closed.side.meet(declared) {
                     self.mark(closed.code);
-                    self.findings.add_detail(name);
+                    self.findings.add_detail(&String::from_utf8_lossy(name));
                 }
             }
         }
@@ -121,16 +120,26 @@ impl<'d> Walk<'_, 'd> {
     }
 }
 
-fn types_of(content: &Content<'_>) -> JsonTypes {
+/// The types that a value may have by its look: `1.0` may be an integer.
+fn possible_types(content: &Content<'_>) -> JsonTypes {
     match content {
         Content::Null => JsonTypes::NULL,
         Content::Bool(_) => JsonTypes::BOOLEAN,
-        Content::Number(number) if is_integer(*number) => JsonTypes::INTEGER,
-        Content::Number(_) => JsonTypes::FRACTION,
+        Content::Number(number) if number.is_plain() => JsonTypes::INTEGER,
+        Content::Number(_) => JsonTypes::NUMBER,
         Content::String(_) => JsonTypes::STRING,
         Content::Array(_) => JsonTypes::ARRAY,
         Content::Object(_) => JsonTypes::OBJECT,
     }
+}
+
+fn is_of(allowed: JsonTypes, content: &Content<'_>) -> bool {
+    let found = match content {
+        Content::Number(number) if is_integer(*number) => JsonTypes::INTEGER,
+        Content::Number(_) => JsonTypes::FRACTION,
+        other => possible_types(other),
+    };
+    !allowed.and(found).is_empty()
 }
 
 fn is_integer(number: Number<'_>) -> bool {

@@ -4,31 +4,35 @@
 //! ([`owner`]). Positions are still committed to a group, so that Kafka's tools show the lag.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use faultline_contracts::{
     catalog::Catalog,
-    policy::Rollout,
-    record::{GateHeaders, RawRecord, RecordCoordinates},
+    record::{RawRecord, RecordCoordinates},
     time::UnixMillis,
 };
 use faultline_sinks::kafka::kafka_config;
 use rdkafka::{
-    ClientContext, Message, Offset, Timestamp, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext},
     error::KafkaError,
-    message::{BorrowedMessage, Headers},
 };
-use regex::RegexSet;
 
+use self::{
+    consumer::{Fetched, PartitionConsumer},
+    selection::Selection,
+};
 use super::{ControlRecord, Intake, TopicRole, hold_back, owner};
 use crate::{
     config::{KafkaConfig, StartFrom, Topics},
     metrics::{Dependency, Metrics, PartitionLabel},
 };
+
+mod consumer;
+mod selection;
 
 /// How long brokers may take to answer the first question about topics.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,9 +46,12 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A broker answers when so much has come, or after so long. Without it, it answers every batch that any producer
     // sends, and at thousands of small batches a second that costs both sides more than the records do.
     ("fetch.min.bytes", "16384"),
-    ("fetch.wait.max.ms", "20"),
-    // What is read ahead, for each worker: a tenth of a second at the speed of the wire.
+    ("fetch.wait.max.ms", "50"),
+    // What is read ahead, for each worker: a tenth of a second at the speed of the wire. A full queue is looked at again
+    // soon; librdkafka's own second would be most of the time a pause.
+    ("queued.min.messages", "50000"),
     ("queued.max.messages.kbytes", "32768"),
+    ("fetch.queue.backoff.ms", "2"),
 ];
 
 /// A source that cannot start.
@@ -97,32 +104,6 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
-/// Which topics are read: those that the configuration lists, and those of the catalog's datasets.
-#[derive(Debug)]
-struct Selection {
-    exact: BTreeSet<String>,
-    patterns: RegexSet,
-    catalog: Arc<Catalog>,
-    own: BTreeSet<String>,
-}
-
-impl Selection {
-    fn new(topics: &Topics, catalog: Arc<Catalog>) -> Result<Self, regex::Error> {
-        let (patterns, exact): (Vec<_>, Vec<_>) = topics.data.iter().partition(|name| name.starts_with('^'));
-        let mut exact: BTreeSet<String> = exact.into_iter().cloned().collect();
-        exact.extend([&topics.deployments, &topics.lineage, &topics.spans].map(String::clone));
-        let anchored =
-            patterns.iter().map(|pattern| format!("^(?:{})$", pattern.trim_start_matches('^').trim_end_matches('$')));
-        let own = [&topics.evidence, &topics.signals, &topics.incidents, &topics.catalog].map(String::clone).into();
-        Ok(Self { exact, patterns: RegexSet::new(anchored)?, catalog, own })
-    }
-
-    fn contains(&self, topic: &str) -> bool {
-        let dataset = || self.catalog.dataset_of_topic(topic).is_some_and(|dataset| dataset.rollout != Rollout::Off);
-        !self.own.contains(topic) && (self.exact.contains(topic) || self.patterns.is_match(topic) || dataset())
-    }
-}
-
 /// How far a partition is read and committed.
 struct Positions {
     next: i64,
@@ -131,14 +112,14 @@ struct Positions {
 
 /// One worker's consumer.
 pub struct KafkaSource {
-    consumer: BaseConsumer<Context>,
+    consumer: PartitionConsumer<Context>,
     selection: Selection,
     topics: Topics,
     bootstrap: String,
     start: StartFrom,
     worker: usize,
     workers: usize,
-    partitions: BTreeMap<Arc<str>, BTreeMap<i32, Positions>>,
+    partitions: Partitions,
     future_ms: i64,
     metrics: Arc<Metrics>,
     discovery: Duration,
@@ -163,7 +144,7 @@ pub struct KafkaSourceOptions<'a> {
     /// Where lag and health go.
     pub metrics: Arc<Metrics>,
     /// Called when records arrive at an empty queue.
-    pub wake: Box<dyn Fn() + Send + Sync>,
+    pub wake: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl KafkaSource {
@@ -182,9 +163,9 @@ impl KafkaSource {
             .set("enable.partition.eof", "false")
             .set("statistics.interval.ms", "5000");
         let context = Context { metrics: Arc::clone(&metrics) };
-        let mut consumer: BaseConsumer<Context> =
+        let consumer: BaseConsumer<Context> =
             config.create_with_context(context).map_err(KafkaSourceError::Settings)?;
-        consumer.set_nonempty_callback(wake);
+        let consumer = PartitionConsumer::new(consumer, move || wake()).map_err(KafkaSourceError::Settings)?;
         let mut source = Self {
             consumer,
             selection: Selection::new(topics, catalog)?,
@@ -210,6 +191,7 @@ impl KafkaSource {
         self.discovered_at = Instant::now();
         let metadata = self
             .consumer
+            .consumer()
             .fetch_metadata(None, timeout)
             .map_err(|source| KafkaSourceError::Unreachable { bootstrap: self.bootstrap.clone(), source })?;
         let mut news = TopicPartitionList::new();
@@ -238,7 +220,7 @@ impl KafkaSource {
             }
         }
         if news.count() > 0 {
-            self.consumer.incremental_assign(&news).map_err(KafkaSourceError::Settings)?;
+            self.consumer.assign(&news).map_err(KafkaSourceError::Settings)?;
             tracing::info!(worker = self.worker, partitions = news.count(), "partitions assigned");
         }
         Ok(())
@@ -252,25 +234,43 @@ impl KafkaSource {
             self.metrics.set_up(Dependency::KafkaSource, false);
             tracing::warn!(%error, "cannot look for new topics");
         }
+        if let Err(error) = self.consumer.serve() {
+            // librdkafka reconnects by itself; what it cannot mend it repeats.
+            self.metrics.set_up(Dependency::KafkaSource, false);
+            intake.rejected("kafka_source", &error);
+        }
         let mut taken = 0;
         while taken < budget && intake.ready() {
-            match self.consumer.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => {
-                    taken += 1;
-                    hand_over(&message, &self.topics, self.future_ms, now, intake);
-                    let partition =
-                        self.partitions.get_mut(message.topic()).and_then(|them| them.get_mut(&message.partition()));
-                    if let Some(positions) = partition {
-                        positions.next = message.offset() + 1;
+            let records = self.consumer.take(budget - taken);
+            if records.len() == 0 {
+                break;
+            }
+            taken += records.len();
+            let mut run: Option<Run<'_>> = None;
+            for fetched in records.iter() {
+                let record = match fetched {
+                    Ok(record) => record,
+                    Err(code) => {
+                        self.metrics.set_up(Dependency::KafkaSource, false);
+                        intake.rejected("kafka_source", &code);
+                        continue;
                     }
-                }
-                Some(Err(error)) => {
-                    // librdkafka reconnects by itself; what it cannot mend it repeats.
-                    self.metrics.set_up(Dependency::KafkaSource, false);
-                    intake.rejected("kafka_source", &error);
-                    break;
-                }
+                };
+                let (topic, partition) = (record.topic, record.partition());
+                let run = match &mut run {
+                    Some(run) if run.partition == partition && run.topic == topic => run,
+                    run => {
+                        if let Some(ended) = run.take() {
+                            reached(&mut self.partitions, &ended);
+                        }
+                        run.insert(Run { topic, role: self.topics.role(topic), partition, next: 0 })
+                    }
+                };
+                hand_over(record, run.role, self.future_ms, now, intake);
+                run.next = record.offset() + 1;
+            }
+            if let Some(ended) = run {
+                reached(&mut self.partitions, &ended);
             }
         }
         if taken > 0 {
@@ -295,43 +295,40 @@ impl KafkaSource {
             }
         }
         if positions.count() > 0
-            && let Err(error) = self.consumer.commit(&positions, CommitMode::Async)
+            && let Err(error) = self.consumer.consumer().commit(&positions, CommitMode::Async)
         {
             tracing::debug!(%error, "positions not committed");
         }
     }
 }
 
-fn hand_over(
-    message: &BorrowedMessage<'_>,
-    topics: &Topics,
-    future_ms: i64,
-    now: UnixMillis,
-    intake: &mut impl Intake,
-) {
-    let at = RecordCoordinates { topic: message.topic(), partition: message.partition(), offset: message.offset() };
-    match topics.role(at.topic) {
-        TopicRole::Data => {
-            let mut headers = GateHeaders::default();
-            if let Some(found) = message.headers() {
-                for header in found.iter().take(HEADERS_READ) {
-                    headers.observe(header.key, header.value);
-                }
-            }
-            let timestamp = match message.timestamp() {
-                Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) if ms >= 0 => Some(UnixMillis(ms)),
-                _ => None,
-            };
-            let (event_time, real) = hold_back(timestamp, now, future_ms);
-            let record =
-                RawRecord { at, timestamp, headers, has_key: message.key().is_some(), payload: message.payload() };
-            intake.data(&record, event_time, real);
-        }
-        role => {
-            let found: Vec<_> = message.headers().map_or_else(Vec::new, |headers| {
-                headers.iter().take(HEADERS_READ).map(|header| (header.key, header.value)).collect()
-            });
-            intake.control(role, &ControlRecord { at, headers: &found, payload: message.payload() });
-        }
+type Partitions = BTreeMap<Arc<str>, BTreeMap<i32, Positions>>;
+
+/// Notes how far a partition is read.
+fn reached(partitions: &mut Partitions, run: &Run<'_>) {
+    if let Some(positions) = partitions.get_mut(run.topic).and_then(|them| them.get_mut(&run.partition)) {
+        positions.next = run.next;
+    }
+}
+
+/// What the run of records that are taken just now has in common.
+struct Run<'a> {
+    topic: &'a str,
+    role: TopicRole,
+    partition: i32,
+    next: i64,
+}
+
+fn hand_over(record: Fetched<'_>, role: TopicRole, future_ms: i64, now: UnixMillis, intake: &mut impl Intake) {
+    let at = RecordCoordinates { topic: record.topic, partition: record.partition(), offset: record.offset() };
+    if role == TopicRole::Data {
+        let timestamp = record.timestamp();
+        let (event_time, real) = hold_back(timestamp, now, future_ms);
+        let headers = record.gate_headers(HEADERS_READ);
+        let record = RawRecord { at, timestamp, headers, has_key: record.has_key(), payload: record.payload() };
+        intake.data(&record, event_time, real);
+    } else {
+        let headers: Vec<_> = record.headers(HEADERS_READ).collect();
+        intake.control(role, &ControlRecord { at, headers: &headers, payload: record.payload() });
     }
 }

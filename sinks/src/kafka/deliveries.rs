@@ -29,33 +29,43 @@ impl DeliveryStats {
 
 /// Records by epoch, the epochs ascending. Epochs come almost in order, so that an addition mostly meets the last one.
 #[derive(Debug, Default)]
-struct EpochCounts(VecDeque<(u64, u64)>);
+struct EpochCounts {
+    epochs: VecDeque<(u64, u64)>,
+    /// Of all epochs since the start.
+    total: u64,
+}
 
 impl EpochCounts {
+    fn add(&mut self, epoch: u64, count: u64) {
+        *self.of(epoch) += count;
+        self.total += count;
+    }
+
     /// The count of an epoch; a new one is 0.
     fn of(&mut self, epoch: u64) -> &mut u64 {
-        let mut place = match self.0.back() {
-            Some(&(last, _)) if last == epoch => self.0.len() - 1,
-            Some(&(last, _)) if last < epoch => self.0.len(),
-            _ => self.0.partition_point(|&(known, _)| known < epoch),
+        let mut place = match self.epochs.back() {
+            Some(&(last, _)) if last == epoch => self.epochs.len() - 1,
+            Some(&(last, _)) if last < epoch => self.epochs.len(),
+            _ => self.epochs.partition_point(|&(known, _)| known < epoch),
         };
-        if self.0.get(place).is_none_or(|&(known, _)| known != epoch) {
-            place = place.min(self.0.len());
-            self.0.insert(place, (epoch, 0));
+        if self.epochs.get(place).is_none_or(|&(known, _)| known != epoch) {
+            place = place.min(self.epochs.len());
+            self.epochs.insert(place, (epoch, 0));
         }
-        &mut self.0[place].1
+        &mut self.epochs[place].1
     }
 }
 
 /// The account of one writer. Senders write one ledger and the producer's thread the other, so that neither waits for
-/// the other on each record.
+/// the other on each record. Where a sender adds up an epoch's records before it says how many there were
+/// ([`Deliveries::sent`]), their reports may be here first: an epoch is settled when both ledgers agree.
 #[derive(Debug)]
 pub(super) struct Deliveries {
     sent: Mutex<EpochCounts>,
     done: Mutex<EpochCounts>,
     /// The lowest epoch of which a record was given up.
     lost: AtomicU64,
-    stats: [AtomicU64; 3],
+    failed: AtomicU64,
     /// Why the first record was given up. Stays: its epoch never becomes durable.
     loss: Mutex<Option<String>>,
     /// The last error since the last delivery.
@@ -63,17 +73,13 @@ pub(super) struct Deliveries {
     troubled: AtomicBool,
 }
 
-const SENT: usize = 0;
-const DELIVERED: usize = 1;
-const FAILED: usize = 2;
-
 impl Deliveries {
     pub(super) fn new() -> Self {
         Self {
             sent: Mutex::default(),
             done: Mutex::default(),
             lost: AtomicU64::new(u64::MAX),
-            stats: Default::default(),
+            failed: AtomicU64::new(0),
             loss: Mutex::default(),
             trouble: Mutex::default(),
             troubled: AtomicBool::new(false),
@@ -83,24 +89,34 @@ impl Deliveries {
     /// A record is about to be queued. Counted before it is, because its report may come before the call returns.
     pub(super) fn sending(&self, epoch: u64) {
         let mut sent = lock(&self.sent);
-        if sent.0.back().is_none_or(|&(last, _)| last < epoch) {
-            // Once an epoch, so that the ledgers stay short if nobody asks.
-            settle(&mut sent, &mut lock(&self.done));
+        self.settle_before(epoch, &mut sent);
+        sent.add(epoch, 1);
+    }
+
+    /// So many records of an epoch were queued since this was last said.
+    pub(super) fn sent(&self, epoch: u64, count: u64) {
+        let mut sent = lock(&self.sent);
+        self.settle_before(epoch, &mut sent);
+        sent.add(epoch, count);
+    }
+
+    /// Once an epoch, so that the ledgers stay short if nobody asks.
+    fn settle_before(&self, epoch: u64, sent: &mut EpochCounts) {
+        if sent.epochs.back().is_none_or(|&(last, _)| last < epoch) {
+            settle(sent, &mut lock(&self.done));
         }
-        *sent.of(epoch) += 1;
-        self.stats[SENT].fetch_add(1, Relaxed);
     }
 
     /// The queue did not take it.
     pub(super) fn not_sent(&self, epoch: u64) {
-        *lock(&self.sent).of(epoch) -= 1;
-        self.stats[SENT].fetch_sub(1, Relaxed);
+        let mut sent = lock(&self.sent);
+        *sent.of(epoch) -= 1;
+        sent.total -= 1;
     }
 
     /// The brokers acknowledged a record.
     pub(super) fn delivered(&self, epoch: u64) {
-        *lock(&self.done).of(epoch) += 1;
-        self.stats[DELIVERED].fetch_add(1, Relaxed);
+        lock(&self.done).add(epoch, 1);
         if self.troubled.load(Relaxed) {
             self.troubled.store(false, Relaxed);
             *lock(&self.trouble) = None;
@@ -111,8 +127,8 @@ impl Deliveries {
     pub(super) fn failed(&self, epoch: u64, error: String) -> bool {
         // Before the record is done: whoever finds it done finds its epoch lost.
         self.lost.fetch_min(epoch, Relaxed);
-        *lock(&self.done).of(epoch) += 1;
-        let first = self.stats[FAILED].fetch_add(1, Relaxed) == 0;
+        lock(&self.done).add(epoch, 1);
+        let first = self.failed.fetch_add(1, Relaxed) == 0;
         if first {
             *lock(&self.loss) = Some(error);
         }
@@ -135,27 +151,27 @@ impl Deliveries {
     pub(super) fn durable_before(&self) -> u64 {
         let mut sent = lock(&self.sent);
         settle(&mut sent, &mut lock(&self.done));
-        let oldest = sent.0.front().map_or(u64::MAX, |&(epoch, _)| epoch);
+        let oldest = sent.epochs.front().map_or(u64::MAX, |&(epoch, _)| epoch);
         oldest.min(self.lost.load(Relaxed))
     }
 
     pub(super) fn stats(&self) -> DeliveryStats {
-        let [sent, delivered, failed] = self.stats.each_ref().map(|count| count.load(Relaxed));
-        DeliveryStats { sent, delivered, failed }
+        let (sent, failed) = (lock(&self.sent).total, self.failed.load(Relaxed));
+        DeliveryStats { sent, delivered: lock(&self.done).total.saturating_sub(failed), failed }
     }
 }
 
 /// Removes the epochs before the first that is not done.
 fn settle(sent: &mut EpochCounts, done: &mut EpochCounts) {
-    while let Some(&(epoch, count)) = sent.0.front() {
-        let matching = done.0.front().filter(|&&(known, _)| known == epoch);
+    while let Some(&(epoch, count)) = sent.epochs.front() {
+        let matching = done.epochs.front().filter(|&&(known, _)| known == epoch);
         if matching.map_or(0, |&(_, count)| count) != count {
             break;
         }
         if matching.is_some() {
-            done.0.pop_front();
+            done.epochs.pop_front();
         }
-        sent.0.pop_front();
+        sent.epochs.pop_front();
     }
 }
 
@@ -207,13 +223,29 @@ mod tests {
     }
 
     #[test]
+    fn reports_may_come_before_their_records_are_counted() {
+        let deliveries = Deliveries::new();
+        deliveries.sending(10);
+        for epoch in [10, 20, 20] {
+            deliveries.delivered(epoch);
+        }
+        assert_eq!(deliveries.durable_before(), u64::MAX, "what is not counted is the sender's to know");
+        assert_eq!(deliveries.stats().in_flight(), 0);
+        deliveries.sent(20, 3);
+        assert_eq!(deliveries.durable_before(), 20, "one of three");
+        deliveries.delivered(20);
+        assert_eq!(deliveries.durable_before(), u64::MAX);
+        assert_eq!(deliveries.stats(), DeliveryStats { sent: 4, delivered: 4, failed: 0 });
+    }
+
+    #[test]
     fn the_ledgers_stay_short_if_nobody_asks() {
         let deliveries = Deliveries::new();
         for epoch in 0..1_000 {
             deliveries.sending(epoch);
             deliveries.delivered(epoch);
         }
-        assert!(lock(&deliveries.sent).0.len() <= 2 && lock(&deliveries.done).0.len() <= 2);
+        assert!(lock(&deliveries.sent).epochs.len() <= 2 && lock(&deliveries.done).epochs.len() <= 2);
     }
 
     proptest! {

@@ -1,13 +1,22 @@
 //! The writer: an idempotent producer that says what is durable.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientContext,
+    bindings::rd_kafka_t,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, Message, OwnedHeaders},
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
 use super::{
@@ -66,10 +75,16 @@ pub enum Enqueued {
 /// Sends records and keeps account of them. Any number of threads may share one. Dropping it gives up what is still
 /// queued, so [`KafkaWriter::flush`] comes first.
 pub struct KafkaWriter {
-    producer: ThreadedProducer<Reports>,
+    producer: Arc<BaseProducer<Reports>>,
     deliveries: Arc<Deliveries>,
     servers: String,
+    stop: Arc<AtomicBool>,
+    polling: Option<JoinHandle<()>>,
 }
+
+/// How long the polling thread waits for reports before it looks whether to stop. Long, because the last millisecond of a
+/// wait is spun away by the client.
+const POLL: Duration = Duration::from_secs(1);
 
 impl KafkaWriter {
     /// Makes the client. It connects in the background, so that brokers that are away are no error here.
@@ -80,15 +95,27 @@ impl KafkaWriter {
         let deliveries = Arc::new(Deliveries::new());
         let servers = settings.bootstrap_servers.clone();
         let reports = Reports { deliveries: Arc::clone(&deliveries) };
-        match kafka_config(settings, DEFAULTS).create_with_context(reports) {
-            Ok(producer) => Ok(Self { producer, deliveries, servers }),
-            Err(source) => Err(SinkError::Kafka {
-                action: "make a producer for",
-                topic: "topics".to_owned(),
-                servers,
-                source: Box::new(source),
-            }),
-        }
+        let producer: BaseProducer<Reports> = match kafka_config(settings, DEFAULTS).create_with_context(reports) {
+            Ok(producer) => producer,
+            Err(source) => {
+                let topic = "topics".to_owned();
+                return Err(SinkError::Kafka {
+                    action: "make a producer for",
+                    topic,
+                    servers,
+                    source: Box::new(source),
+                });
+            }
+        };
+        let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
+        let (polled, stopped) = (Arc::clone(&producer), Arc::clone(&stop));
+        let polling = thread::Builder::new().name("deliveries".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                polled.poll(POLL);
+            }
+        });
+        let polling = polling.map_err(|source| SinkError::Thread { purpose: "delivery reports", source })?;
+        Ok(Self { producer, deliveries, servers, stop, polling: Some(polling) })
     }
 
     /// Queues a record that belongs to this epoch. Does not block.
@@ -117,13 +144,28 @@ impl KafkaWriter {
         if source.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
             return Ok(Enqueued::Full);
         }
+        Err(self.refused(topic, source))
+    }
+
+    /// A record that cannot be queued as it is, noted as trouble.
+    pub(super) fn refused(&self, topic: &str, source: KafkaError) -> SinkError {
         self.deliveries.trouble(source.to_string());
-        Err(SinkError::Kafka {
+        SinkError::Kafka {
             action: "send to",
             topic: topic.to_owned(),
             servers: self.servers.clone(),
             source: Box::new(source),
-        })
+        }
+    }
+
+    /// So many records of an epoch were queued without [`KafkaWriter::send`].
+    pub(super) fn queued(&self, epoch: u64, count: u64) {
+        self.deliveries.sent(epoch, count);
+    }
+
+    /// librdkafka's own handle; lives as long as the writer.
+    pub(super) fn native(&self) -> *mut rd_kafka_t {
+        self.producer.client().native_ptr()
     }
 
     /// Every record that was sent at an epoch before this one is acknowledged; the least of it and the epoch up to
@@ -165,6 +207,16 @@ impl KafkaWriter {
                 servers: self.servers.clone(),
                 source: Box::new(source),
             }),
+        }
+    }
+}
+
+impl Drop for KafkaWriter {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // It holds the client; once it is gone, so is what was still queued.
+        if let Some(polling) = self.polling.take() {
+            let _ = polling.join();
         }
     }
 }

@@ -1,0 +1,129 @@
+//! What an intake keeps of each partition that it reads.
+
+use std::sync::Arc;
+
+use faultline_contracts::{
+    catalog::DatasetEntry,
+    evidence::RangeEvidence,
+    ids::EvidenceId,
+    record::{RecordCoordinates, TopicPartition},
+    time::UnixMillis,
+};
+use faultline_operators::watermark::PartitionProgress;
+use rustc_hash::FxHashMap;
+
+/// One partition.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Which.
+    pub(super) partition: TopicPartition,
+    /// Whether its records are data.
+    pub(super) data: bool,
+    /// Passing records that await their common evidence.
+    pub(super) range: Option<OpenRange>,
+    topic_hash: u32,
+    offset: i64,
+    high_water: Option<UnixMillis>,
+    changed: bool,
+}
+
+impl Lane {
+    fn new(topic: Arc<str>, partition: i32, data: bool) -> Self {
+        let topic_hash = EvidenceId::topic_hash(&topic);
+        let partition = TopicPartition { topic, partition };
+        Self { partition, data, range: None, topic_hash, offset: -1, high_water: None, changed: false }
+    }
+
+    /// Notes a record, or with offset −1 that the partition is read.
+    pub(super) fn reached(&mut self, offset: i64, high_water: Option<UnixMillis>) {
+        self.offset = self.offset.max(offset);
+        self.high_water = self.high_water.max(high_water);
+        self.changed = true;
+    }
+
+    /// The id of the evidence about one of its records.
+    pub(super) fn evidence_id(&self, timestamp: UnixMillis, offset: i64) -> EvidenceId {
+        EvidenceId::from_parts(timestamp, self.topic_hash, self.partition.partition, offset)
+    }
+
+    /// How far it is read.
+    pub(super) fn progress(&self) -> PartitionProgress {
+        PartitionProgress { partition: self.partition.clone(), offset: self.offset, high_water: self.high_water }
+    }
+}
+
+/// All partitions of a worker. Records come in runs of one partition, so the latest is looked at first.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    index: FxHashMap<Arc<str>, FxHashMap<i32, usize>>,
+    latest: usize,
+}
+
+impl Lanes {
+    /// The lane of a partition; a new one where it was not seen before. `data` says what its records are.
+    pub(super) fn of(&mut self, topic: &str, partition: i32, data: bool) -> &mut Lane {
+        let is_it = |lane: &Lane| lane.partition.partition == partition && *lane.partition.topic == *topic;
+        if !self.lanes.get(self.latest).is_some_and(is_it) {
+            self.latest = match self.index.get(topic).and_then(|them| them.get(&partition)) {
+                Some(&known) => known,
+                None => self.add(topic, partition, data),
+            };
+        }
+        &mut self.lanes[self.latest]
+    }
+
+    /// The lanes that records came to since this was last asked.
+    pub(super) fn changed(&mut self) -> impl Iterator<Item = &mut Lane> {
+        self.lanes.iter_mut().filter_map(|lane| std::mem::take(&mut lane.changed).then_some(lane))
+    }
+
+    fn add(&mut self, topic: &str, partition: i32, data: bool) -> usize {
+        let name = self.index.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| Arc::clone(name));
+        self.lanes.push(Lane::new(Arc::clone(&name), partition, data));
+        self.index.entry(name).or_default().insert(partition, self.lanes.len() - 1);
+        self.lanes.len() - 1
+    }
+}
+
+/// A run of passing records of one partition.
+#[derive(Debug)]
+pub(super) struct OpenRange {
+    /// Their dataset.
+    pub(super) dataset: Arc<DatasetEntry>,
+    /// The evidence id of the first.
+    pub(super) id: EvidenceId,
+    from: i64,
+    to: i64,
+    count: u64,
+    last_time: UnixMillis,
+}
+
+impl OpenRange {
+    /// A range that begins with the record at `offset`, without it.
+    pub(super) fn new(dataset: &Arc<DatasetEntry>, id: EvidenceId, offset: i64) -> Self {
+        let dataset = Arc::clone(dataset);
+        Self { dataset, id, from: offset, to: offset, count: 0, last_time: UnixMillis(i64::MIN) }
+    }
+
+    /// Takes a record in.
+    pub(super) fn take(&mut self, offset: i64, event_time: UnixMillis) {
+        self.to = offset;
+        self.count += 1;
+        self.last_time = self.last_time.max(event_time);
+    }
+
+    /// Its evidence, made at `now`, or in a replay at the time of its last record.
+    pub(super) fn evidence<'a>(&'a self, partition: &'a TopicPartition, now: Option<UnixMillis>) -> RangeEvidence<'a> {
+        RangeEvidence {
+            id: self.id,
+            timestamp: now.unwrap_or(self.last_time),
+            dataset: &self.dataset.urn,
+            from: RecordCoordinates { topic: &partition.topic, partition: partition.partition, offset: self.from },
+            offset_to: self.to,
+            count: self.count,
+            schema: self.dataset.schema.as_deref(),
+            contract: self.dataset.contract.as_deref(),
+        }
+    }
+}
