@@ -2,6 +2,7 @@
 # `.ci/run` runs `make test` on a fresh checkout.
 
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVERS := $(or $(FAULTLINE_SERVERS),.servers)
 DENY_VERSION := 0.20.2
 DENY := $(SERVERS)/bin/cargo-deny-$(DENY_VERSION)
@@ -21,8 +22,11 @@ test: machine fmt lint unit doc deny check-examples ## Everything that must hold
 fast: ## Unit tests of contracts and operators, no servers
 	$(CARGO) test -p faultline-contracts -p faultline-operators
 
-bench: ## Micro-benches of the operators (docs/BENCHMARKS.md)
-	$(CARGO) bench -p faultline-benches
+bench: machine ## Operators in short, then throughput and latency beside a real broker (docs/BENCHMARKS.md)
+	$(CARGO) build --locked --release --bin faultline --bin wire --bin latency
+	$(CARGO) bench --locked -p faultline-benches --benches -- --warm-up-time 0.3 --measurement-time 1 --sample-size 10
+	$(TARGET)/release/wire --out $(TARGET)/wire.md
+	$(TARGET)/release/latency --seconds 10 --out $(TARGET)/latency.md
 
 audit: $(DENY) ## Known vulnerabilities of dependencies (fetches the RustSec database from GitHub)
 	$(DENY) check advisories

@@ -1,6 +1,8 @@
-//! What the benches share: inputs that are the same on any machine, and a worker to run them on.
+//! What the benches share: inputs that are the same on any machine, and a worker to run them on; and the measurements
+//! against a real broker ([`wire`]).
 #![deny(missing_docs)]
 
 pub mod layered_dag;
 pub mod random;
+pub mod wire;
 pub mod worker;

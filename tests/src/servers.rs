@@ -20,4 +20,4 @@ pub mod run_dir;
 
 pub use error::{Result, ServerError};
 pub use grpcurl::grpcurl;
-pub use kafka::{Follower, KafkaMessage, KafkaOptions, KafkaServer, Paced};
+pub use kafka::{Follower, KAFKA_VERSION, KafkaMessage, KafkaOptions, KafkaServer, Paced};

@@ -28,12 +28,20 @@ pub use live::{Follower, Paced, unix_millis};
 pub use messages::KafkaMessage;
 
 const NAME: &str = "Kafka";
+/// The version of the broker.
+pub const KAFKA_VERSION: &str = "4.1.2";
 const ARTIFACTS: [Artifact; 3] = [
-    Artifact { group: "org.apache.kafka", id: "kafka_2.13", version: "4.1.2" },
-    Artifact { group: "org.apache.kafka", id: "kafka-tools", version: "4.1.2" },
+    Artifact { group: "org.apache.kafka", id: "kafka_2.13", version: KAFKA_VERSION },
+    Artifact { group: "org.apache.kafka", id: "kafka-tools", version: KAFKA_VERSION },
     // Binds the slf4j 1.7 that Kafka brings to the log4j 2 that it brings too.
     Artifact { group: "org.apache.logging.log4j", id: "log4j-slf4j-impl", version: "2.25.3" },
 ];
+
+/// For a start within seconds: one compiler, and a collector without threads of its own.
+const QUICK_JAVA: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// What Kafka's own start script gives a broker; both compilers are Java's default.
+const PRODUCTION_JAVA: [&str; 4] =
+    ["-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"];
 
 /// Any 16 bytes in URL-safe base64 do; a broker has a folder of its own, so all may share one.
 const CLUSTER_ID: &str = "ZmF1bHRsaW5lLXRlc3RzLQ";
@@ -50,13 +58,24 @@ const START_ATTEMPTS: usize = 3;
 pub struct KafkaOptions {
     /// The Java heap, as `-Xmx` takes it.
     pub heap: String,
+    /// Further options of the Java machine.
+    pub java: Vec<String>,
     /// Broker properties besides the harness's own, which they override.
     pub properties: BTreeMap<String, String>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { heap: "512m".to_owned(), properties: BTreeMap::new() }
+        Self { heap: "512m".to_owned(), java: QUICK_JAVA.map(str::to_owned).into(), properties: BTreeMap::new() }
+    }
+}
+
+impl KafkaOptions {
+    /// As in production: a gigabyte of heap, and Java options as Kafka's start script sets them. It takes longer to
+    /// start and to warm up than the default, and is what a measurement should run against.
+    #[must_use]
+    pub fn production() -> Self {
+        Self { heap: "1g".to_owned(), java: PRODUCTION_JAVA.map(str::to_owned).into(), properties: BTreeMap::new() }
     }
 }
 
@@ -69,6 +88,7 @@ pub struct KafkaServer {
     dir: RunDir,
     jars: PathBuf,
     heap: String,
+    java: Vec<String>,
     bootstrap: String,
 }
 
@@ -100,13 +120,13 @@ impl KafkaServer {
     }
 
     fn start_once(jars: &Path, options: &KafkaOptions) -> Result<Self> {
-        let KafkaOptions { heap, properties } = options;
+        let KafkaOptions { heap, java: java_options, properties } = options;
         let dir = RunDir::new("kafka")?;
         let [port, controller_port] = free_ports()?;
         let config = dir.path().join("server.properties");
         let text = server_properties(port, controller_port, &dir.path().join("data"), properties);
         fs::write(&config, text).map_err(file("write", &config))?;
-        run(java(jars, "64m", dir.path())
+        run(java(jars, "64m", &QUICK_JAVA, dir.path())
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
             .arg(&config))?;
         let mut server = Self {
@@ -114,6 +134,7 @@ impl KafkaServer {
             dir,
             jars: jars.to_path_buf(),
             heap: heap.clone(),
+            java: java_options.clone(),
             bootstrap: format!("127.0.0.1:{port}"),
         };
         server.start_again()?;
@@ -123,7 +144,7 @@ impl KafkaServer {
     /// Starts the broker on its old port and data, after [`KafkaServer::stop`].
     pub fn start_again(&mut self) -> Result<()> {
         self.stop();
-        let mut command = java(&self.jars, &self.heap, self.dir.path());
+        let mut command = java(&self.jars, &self.heap, &self.java, self.dir.path());
         command.arg("kafka.Kafka").arg(self.dir.path().join("server.properties"));
         let process = ServerProcess::start(NAME, &command, &self.log())?;
         let client: BaseConsumer =
@@ -203,9 +224,9 @@ impl KafkaServer {
     }
 }
 
-fn java(jars: &Path, heap: &str, dir: &Path) -> Command {
+fn java<O: AsRef<std::ffi::OsStr>>(jars: &Path, heap: &str, options: &[O], dir: &Path) -> Command {
     let mut command = Command::new("java");
-    command.arg(format!("-Xmx{heap}")).args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.arg(format!("-Xmx{heap}")).args(options);
     // Without a configuration log4j prints errors alone; a failed start is better understood from the rest.
     command.arg("-Dlog4j2.level=WARN").arg("-cp").arg(class_path(jars)).current_dir(dir);
     command

@@ -1,0 +1,199 @@
+//! `faultline run` as a contestant: started anew for each run, asked for its counts, and stopped.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use faultline_contracts::time::UnixMillis;
+use faultline_proto::v1::{ListComplianceWindowsRequest, MinAsOf, PartitionOffset, faultline_client::FaultlineClient};
+use faultline_tests::servers::{ports::free_ports, process::ServerProcess, run_dir::RunDir};
+use tonic::transport::Endpoint;
+
+use super::{
+    error::{Result, WireError, io},
+    load::INPUT,
+    orders::Windows,
+};
+
+const NAME: &str = "faultline";
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How to run it.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// The catalog's directory.
+    pub catalog: &'a Path,
+    /// Where the broker listens.
+    pub bootstrap: &'a str,
+    /// Worker threads.
+    pub workers: usize,
+    /// `evidence.pass`
+    pub pass: &'a str,
+    /// What its topics and its consumer group begin with.
+    pub prefix: &'a str,
+    /// What is set besides.
+    pub settings: &'a Settings,
+}
+
+/// What is set of the service besides what a contestant is about.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Settings {
+    /// A librdkafka setting of the service, as `name=value`; any number.
+    #[arg(long = "kafka-setting")]
+    pub kafka: Vec<String>,
+    /// Lines of YAML that are added to the service's configuration.
+    #[arg(long = "settings", default_value = "")]
+    pub more: String,
+}
+
+impl Settings {
+    /// `kafka.settings` as YAML.
+    fn kafka_yaml(&self) -> String {
+        let pairs = self.kafka.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}: \"{value}\"")).collect();
+        format!("{{{}}}", pairs.join(", "))
+    }
+}
+
+/// A running service. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Service {
+    process: ServerProcess,
+    grpc: SocketAddr,
+    metrics: SocketAddr,
+    _dir: RunDir,
+}
+
+/// The topic that evidence goes to.
+#[must_use]
+pub fn evidence_topic(prefix: &str) -> String {
+    format!("{prefix}.evidence")
+}
+
+impl Service {
+    /// Starts it; it reads at once. Returns before it answers.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(options: &ServiceOptions<'_>) -> Result<Self> {
+        let ServiceOptions { program, catalog, bootstrap, workers, pass, prefix, settings } = options;
+        let dir = RunDir::new(NAME)?;
+        let [grpc, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let topics: String = ["evidence", "signals", "incidents", "deployments", "lineage", "spans", "catalog"]
+            .map(|topic| format!("{topic}: {prefix}.{topic}"))
+            .join(", ");
+        let text = format!(
+            "catalog: {}\ndata_dir: data\nkafka: {{bootstrap: \"{bootstrap}\", group: \"{prefix}\", settings: {}}}\n\
+             topics: {{{topics}}}\nevidence: {{pass: {pass}}}\nserve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{}\n",
+            catalog.display(),
+            settings.kafka_yaml(),
+            settings.more,
+        );
+        let config: PathBuf = dir.path().join("faultline.yaml");
+        fs::write(&config, text).map_err(io("write the service's configuration"))?;
+        let mut command = Command::new(program);
+        command.args(["run", "--workers", &workers.to_string(), "--config"]).arg(&config);
+        command.env_remove("FAULTLINE_LOG");
+        let process = ServerProcess::start(NAME, &command, &dir.path().join("faultline.log"))?;
+        Ok(Self { process, grpc, metrics, _dir: dir })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// It ends by itself, or does not answer.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        self.process.wait_until_ready(READY_WITHIN, || match self.records() {
+            Ok(_) if TcpStream::connect(self.grpc).is_ok() => Ok(()),
+            Ok(_) => Err("gRPC does not listen".to_owned()),
+            Err(unready) => Err(unready.to_string()),
+        })?;
+        Ok(())
+    }
+
+    /// How many records it has judged.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn records(&self) -> std::io::Result<u64> {
+        let mut stream = TcpStream::connect(self.metrics)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: faultline\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let counts = answer.lines().filter(|line| line.starts_with("faultline_records_total{"));
+        Ok(counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
+    }
+
+    /// The windows that it answers with over gRPC once it has seen all records of the input, whose partitions have these
+    /// lengths.
+    ///
+    /// # Errors
+    /// It does not answer, or says that it could not judge a record.
+    pub fn windows(&self, lengths: &[i64]) -> Result<Windows> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("make a runtime"))?;
+        runtime.block_on(self.list_windows(lengths)).map_err(WireError::Grpc)
+    }
+
+    async fn list_windows(&self, lengths: &[i64]) -> Result<Windows, String> {
+        let offsets = lengths
+            .iter()
+            .zip(0..)
+            .filter(|(length, _)| **length > 0)
+            .map(|(length, partition)| PartitionOffset { topic: INPUT.to_owned(), partition, offset: length - 1 });
+        let request = ListComplianceWindowsRequest {
+            page_size: 1_000,
+            min_as_of: Some(MinAsOf { epoch: 0, offsets: offsets.collect() }),
+            ..Default::default()
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).map_err(|error| error.to_string())?;
+        let channel = endpoint.timeout(ANSWERED_WITHIN).connect().await.map_err(|error| error.to_string())?;
+        let answer = FaultlineClient::new(channel).list_compliance_windows(request).await;
+        let windows = answer.map_err(|status| status.to_string())?.into_inner().windows;
+        windows
+            .into_iter()
+            .map(|window| {
+                let start = window.window_start.ok_or("a window without a start")?;
+                let start = UnixMillis(start.seconds * 1_000 + i64::from(start.nanos) / 1_000_000);
+                if window.warn > 0 {
+                    return Err(format!("{} records of {start} could not be judged", window.warn));
+                }
+                Ok((start.0, [window.pass, window.fail]))
+            })
+            .collect()
+    }
+
+    /// Stops it: what it still has to write is written.
+    ///
+    /// # Errors
+    /// It goes on, or ends with failure.
+    pub fn stop(self) -> Result<()> {
+        let status = self.process.terminate(STOPPED_WITHIN)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(WireError::Contestant { contestant: NAME.to_owned(), status, output: self.process.log_tail() })
+    }
+
+    /// The end of what it has logged.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+}
