@@ -3,9 +3,13 @@
 //! Each process keeps one, fed from the same collection of edges as [`crate::blast_radius::standing`]. Both give the
 //! same answer: nodes by (hops, id), each with the smallest of its predecessors one hop nearer to the root.
 
+mod order;
+
 use faultline_contracts::{ids::EntityId, lineage::FlowEdge};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+
+use self::order::Order;
 
 /// Which way to follow edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,8 +89,17 @@ pub struct Scratch {
     /// The search that last visited a slot.
     visited: Vec<u32>,
     search: u32,
-    frontier: Vec<(Slot, Slot)>,
-    next: Vec<(Slot, Slot)>,
+    frontier: Vec<Found>,
+    next: Vec<Found>,
+}
+
+/// A node that a search has come to, in the order of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    /// Its place among all ids ([`Order::label`]).
+    label: u64,
+    slot: Slot,
+    via: Slot,
 }
 
 impl Scratch {
@@ -113,6 +126,7 @@ impl Scratch {
 #[derive(Debug, Default)]
 pub struct AdjacencyIndex {
     slots: FxHashMap<EntityId, Slot>,
+    order: Order,
     nodes: Vec<Node>,
     free: Vec<Slot>,
     scratch: Scratch,
@@ -166,14 +180,14 @@ impl AdjacencyIndex {
         let Some(&root) = self.slots.get(root) else { return reached };
         scratch.begin(self.nodes.len());
         scratch.visit(root);
-        scratch.frontier.push((root, root));
+        scratch.frontier.push(Found { label: self.order.label(root), slot: root, via: root });
         for hops in 1..=max_hops {
             // The frontier is in the order of ids, so the first to find a node is the smallest of its predecessors.
             let frontier = std::mem::take(&mut scratch.frontier);
-            for &(via, _) in &frontier {
+            for &Found { slot: via, .. } in &frontier {
                 for &(slot, edges) in self.nodes[via as usize].neighbours(direction) {
                     if edges > 0 && scratch.visit(slot) {
-                        scratch.next.push((slot, via));
+                        scratch.next.push(Found { label: self.order.label(slot), slot, via });
                     }
                 }
             }
@@ -185,12 +199,12 @@ impl AdjacencyIndex {
             if scratch.next.len() > room {
                 reached.truncated = true;
                 if room > 0 {
-                    scratch.next.select_nth_unstable_by_key(room - 1, |(slot, _)| self.id(*slot));
+                    scratch.next.select_nth_unstable(room - 1);
                 }
                 scratch.next.truncate(room);
             }
-            scratch.next.sort_unstable_by_key(|(slot, _)| self.id(*slot));
-            reached.nodes.extend(scratch.next.iter().filter_map(|&(slot, via)| {
+            scratch.next.sort_unstable();
+            reached.nodes.extend(scratch.next.iter().filter_map(|&Found { slot, via, .. }| {
                 Some(ReachedNode { id: self.id(slot)?.clone(), hops, via: self.id(via)?.clone() })
             }));
             if reached.truncated {
@@ -220,6 +234,7 @@ impl AdjacencyIndex {
             }
         };
         self.nodes[slot as usize].id = Some(id.clone());
+        self.order.insert(id, slot);
         self.slots.insert(id.clone(), slot);
         Some(slot)
     }
@@ -232,6 +247,7 @@ impl AdjacencyIndex {
         {
             *node = Node::default();
             self.slots.remove(&id);
+            self.order.remove(&id);
             self.free.push(slot);
         }
     }

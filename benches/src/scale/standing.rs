@@ -121,13 +121,14 @@ pub fn measure(sizes: &Sizes) -> Result<Report, MeasureError> {
 
     let (mut inserts, mut deletes, mut searches) = (Times::default(), Times::default(), Times::default());
     let changed_rows = Rc::clone(&stage.rows);
-    let mut changed = 0;
+    let mut changes = Vec::new();
     for change in 0..sizes.changes {
         let added = hit(&mut index, &roots, width, &mut random);
         let before = changed_rows.get();
         stage.flows.insert(added.clone());
-        inserts.record(stage.close());
-        changed += changed_rows.get().abs_diff(before);
+        let time = stage.close();
+        inserts.record(time);
+        changes.push((time, changed_rows.get().abs_diff(before)));
         if change < sizes.searches {
             index.apply(&added, 1);
             let began = Instant::now();
@@ -141,7 +142,11 @@ pub fn measure(sizes: &Sizes) -> Result<Report, MeasureError> {
     }
     agree(stage.rows.get(), search_all(&mut index, &roots))?;
 
-    let mean = changed / sizes.changes.max(1) as usize;
+    let mean = changes.iter().map(|(_, rows)| rows).sum::<usize>() / changes.len().max(1);
+    changes.sort_unstable();
+    let slowest = changes.iter().rev().take(5).map(|(time, rows)| format!("{time:.1?} with {rows}"));
+    let slowest: Vec<String> = slowest.collect();
+    report.remark(format!("the slowest edges that come, with nodes that come with them: {}", slowest.join(", ")));
     report.row("an edge comes", &inserts, format!("{mean} nodes more on average"));
     report.row("an edge goes", &deletes, "");
     let ratio = searches.quantile(0.5).as_secs_f64() / inserts.quantile(0.5).as_secs_f64();
