@@ -117,7 +117,15 @@ pub fn measure(sizes: &Sizes) -> Result<Report, MeasureError> {
     let all = resident_mb()?.saturating_sub(before);
     let reached = search_all(&mut index, &roots);
     report.remark(format!("graph loaded in {loaded:.1?} ({graph} MB), roots in {stood:.1?} ({all} MB with them)"));
-    report.remark(format!("roots in layer {} reach {reached} nodes together", sizes.layer));
+    let cut = roots
+        .iter()
+        .filter(|root| index.search(root, Direction::Downstream, u32::MAX, ReachOptions::default().budget).truncated);
+    let cut = cut.count();
+    report.remark(format!(
+        "roots in layer {} reach {reached} nodes together; {cut} are cut off at {} nodes",
+        sizes.layer,
+        ReachOptions::default().budget
+    ));
 
     let (mut inserts, mut deletes, mut searches) = (Times::default(), Times::default(), Times::default());
     let changed_rows = Rc::clone(&stage.rows);
