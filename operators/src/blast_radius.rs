@@ -104,6 +104,13 @@ struct Search {
 /// How many nodes a search may have in a level, where it has enough for all.
 const ALL: usize = usize::MAX;
 
+/// What meets where a level is cut: how many nodes it may have, before its nodes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum InCut {
+    Quota(usize),
+    Node(EntityId, EntityId),
+}
+
 /// Maintains the answer to each of `queries` over `edges`.
 pub fn standing<'s>(
     queries: VecCollection<'s, u64, ReachQuery>,
@@ -134,15 +141,24 @@ pub fn standing<'s>(
     let truncated = truncated.arrange_by_key_named("Truncated").join_core(askers.clone(), |_, (), key| Some(*key));
 
     let quotas = quotas.map(|(search, (hops, quota))| ((search, hops), quota));
-    let allowed = levels.join_map(quotas, |(search, hops), (node, via), quota| {
-        (search.clone(), (node.clone(), *hops, via.clone(), *quota))
+    // Only whether a level is whole goes to its nodes: a level that is cut often changes its quota, and seldom its nodes.
+    let allowed = levels
+        .join_map(quotas.clone().map(|(level, quota)| (level, quota == ALL)), |level, (node, via), whole| {
+            (level.clone(), (node.clone(), via.clone()), *whole)
+        });
+    let whole = allowed.clone().filter(|(.., whole)| *whole);
+    let whole = whole.map(|((search, hops), (node, via), _)| (search, (node, hops, via)));
+    let cut = allowed.filter(|(.., whole)| !whole).map(|(level, (node, via), _)| (level, InCut::Node(node, via)));
+    let quotas = quotas.filter(|(_, quota)| *quota != ALL).map(|(level, quota)| (level, InCut::Quota(quota)));
+    let cut = cut.concat(quotas).reduce_named("Cut", |_, entries, first| {
+        let Some(((InCut::Quota(quota), _), nodes)) = entries.split_first() else { return };
+        first.extend(nodes.iter().take(*quota).filter_map(|(entry, _)| match entry {
+            InCut::Node(node, via) => Some(((node.clone(), via.clone()), 1_isize)),
+            InCut::Quota(_) => None,
+        }));
     });
-    let whole = allowed.clone().filter(|(_, (.., quota))| *quota == ALL);
-    let cut = allowed.filter(|(_, (.., quota))| *quota != ALL).reduce_named("Cut", |_, nodes, first| {
-        let quota = nodes.first().map_or(0, |((.., quota), _)| *quota);
-        first.extend(nodes.iter().take(quota).map(|(node, _)| ((*node).clone(), 1_isize)));
-    });
-    let rows = whole.concat(cut).arrange_by_key_named("Reached").join_core(askers, |_, (node, hops, via, _), query| {
+    let cut = cut.map(|((search, hops), (node, via))| (search, (node, hops, via)));
+    let rows = whole.concat(cut).arrange_by_key_named("Reached").join_core(askers, |_, (node, hops, via), query| {
         Some(ReachRow { query: *query, node: node.clone(), hops: *hops, via: via.clone() })
     });
     StandingReach { rows, truncated }

@@ -1,7 +1,7 @@
 //! The windows alive on one worker, and what one epoch does to them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ops::Bound::{Excluded, Unbounded},
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use faultline_contracts::{
     time::UnixMillis,
     window::{ComplianceWindow, Verdicts, WindowKey, WindowStatus, WindowTally},
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{ComplianceDelta, LateRecords, WindowOptions};
 
@@ -141,7 +141,8 @@ impl LiveWindows {
             delta.key.start = delta.key.start.floor_to(self.width);
         }
         deltas.retain(|delta| delta.tally != WindowTally::default());
-        deltas.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        // Each worker's are in order already, which a stable sort makes use of.
+        deltas.sort_by(|a, b| a.key.cmp(&b.key));
         deltas.dedup_by(|next, kept| {
             let same = next.key == kept.key;
             if same {
@@ -161,18 +162,11 @@ impl LiveWindows {
     ) {
         let first = before.map_or(Unbounded, |before| Excluded(before.plus(-self.width)));
         let passed = |start: &UnixMillis| before < after && after >= Some(start.plus(self.width));
-        let mut ended = self.by_start.range((first, Unbounded)).take_while(|(start, _)| passed(start)).peekable();
-        if ended.peek().is_none() {
-            return;
-        }
-        let changed: BTreeSet<WindowKey> =
-            changes.iter().filter(|(_, diff)| *diff > 0).map(|(window, _)| window.key.clone()).collect();
-        for (&start, windows) in ended {
-            for (dataset, tally) in windows {
+        for (&start, windows) in self.by_start.range((first, Unbounded)).take_while(|(start, _)| passed(start)) {
+            let of_start = changes.iter().filter(|(window, diff)| *diff > 0 && window.key.start == start);
+            let changed: FxHashSet<EntityId> = of_start.map(|(window, _)| window.key.dataset.clone()).collect();
+            for (dataset, tally) in windows.iter().filter(|(dataset, _)| !changed.contains(*dataset)) {
                 let key = WindowKey { dataset: dataset.clone(), start };
-                if changed.contains(&key) {
-                    continue;
-                }
                 changes.push((self.window(key.clone(), Arc::clone(tally), before), -1));
                 changes.push((self.window(key, Arc::clone(tally), after), 1));
             }

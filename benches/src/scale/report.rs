@@ -1,0 +1,131 @@
+//! What is printed: percentiles of what was timed, beside the machine and the command line.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+
+/// Why something could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// A file of `/proc` or the standard output.
+    #[error("input or output failed: {0}")]
+    Io(#[from] io::Error),
+    /// Sizes for which there is nothing to measure.
+    #[error("{0}")]
+    Sizes(String),
+    /// The operator's answer is not what was expected: its times mean nothing.
+    #[error("wrong answer: {0}")]
+    Wrong(String),
+}
+
+/// Times of one kind.
+pub struct Times {
+    nanos: Histogram<u64>,
+    total: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        // From 1 ns to 10 minutes with three significant digits: bounds that the constructor accepts.
+        let nanos = Histogram::new_with_bounds(1, 600_000_000_000, 3);
+        let nanos = nanos.unwrap_or_else(|_| unreachable!("the bounds are constant and valid"));
+        Self { nanos, total: Duration::ZERO }
+    }
+}
+
+impl Times {
+    /// Adds one.
+    pub fn record(&mut self, time: Duration) {
+        self.nanos.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.total += time;
+    }
+
+    /// The sum of all.
+    pub fn total(&self) -> Duration {
+        self.total
+    }
+
+    /// The value that this share of all times, between 0 and 1, does not exceed.
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.nanos.value_at_quantile(share))
+    }
+}
+
+/// A table, and remarks under it.
+pub struct Report {
+    title: String,
+    rows: Vec<[String; 6]>,
+    remarks: Vec<String>,
+}
+
+impl Report {
+    /// An empty one.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), rows: Vec::new(), remarks: Vec::new() }
+    }
+
+    /// Adds what was timed.
+    pub fn row(&mut self, what: impl Into<String>, times: &Times, remark: impl Into<String>) {
+        let micros = |time: Duration| {
+            let micros = time.as_nanos() as f64 / 1_000.0;
+            if micros < 100.0 { format!("{micros:.1}") } else { format!("{micros:.0}") }
+        };
+        self.rows.push([
+            what.into(),
+            times.nanos.len().to_string(),
+            micros(times.quantile(0.5)),
+            micros(times.quantile(0.99)),
+            micros(Duration::from_nanos(times.nanos.max())),
+            remark.into(),
+        ]);
+    }
+
+    /// Adds a line of text.
+    pub fn remark(&mut self, text: impl Into<String>) {
+        self.remarks.push(text.into());
+    }
+
+    /// Writes it to the standard output.
+    ///
+    /// # Errors
+    /// The machine's description cannot be read, or nobody reads the output.
+    pub fn print(&self) -> Result<(), MeasureError> {
+        let command: Vec<String> = std::env::args().skip(1).collect();
+        let mut out = io::stdout().lock();
+        writeln!(out, "### {}\n\n{}, `scale {}`\n", self.title, machine()?, command.join(" "))?;
+        writeln!(out, "| what | times | p50 µs | p99 µs | max µs | |\n|---|---|---|---|---|---|")?;
+        for row in &self.rows {
+            writeln!(out, "| {} |", row.join(" | "))?;
+        }
+        writeln!(out)?;
+        for remark in &self.remarks {
+            writeln!(out, "- {remark}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Processor, cores and load of the machine.
+fn machine() -> Result<String, io::Error> {
+    let processors = fs::read_to_string("/proc/cpuinfo")?;
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("processor unknown", |(_, name)| name);
+    let cores = std::thread::available_parallelism()?;
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or("?").to_owned();
+    Ok(format!("{model}, {cores} cores, load {load}"))
+}
+
+/// The process's resident memory in MB.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn resident_mb() -> Result<u64, MeasureError> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let kb = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kb.map(|kb: u64| kb / 1024).ok_or_else(|| io::Error::other("no VmRSS in /proc/self/status").into())
+}
