@@ -12,6 +12,7 @@
 
 pub mod child;
 pub mod clients;
+pub mod contestant;
 pub mod error;
 pub mod evidence;
 pub mod latency;

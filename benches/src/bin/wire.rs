@@ -7,9 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use faultline_benches::wire::{
     WireError,
     child::{Child, Work},
+    contestant::Contestant,
     machine, report,
     service::Settings,
-    session::{Contestant, Session, SessionOptions, progress},
+    session::{Session, SessionOptions, progress},
 };
 
 #[global_allocator]

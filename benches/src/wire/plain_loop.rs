@@ -153,7 +153,7 @@ fn check_contract(order: &Value, mut broken: impl FnMut(&str)) {
         if item.get("sku").and_then(Value::as_str).is_none() {
             broken("items.sku");
         }
-        if !item.get("qty").and_then(Value::as_i64).is_some_and(|qty| qty >= 1) {
+        if item.get("qty").and_then(Value::as_i64).is_none_or(|qty| qty < 1) {
             broken("items.qty");
         }
         if !item.get("price").and_then(Value::as_f64).is_some_and(|price| price >= 0.0) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::session::{Contestant, Run};
+use super::contestant::{Contestant, Run};
 
 /// What others are compared with, by name.
 const YARDSTICKS: [&str; 3] = ["passthrough", "passthrough lz4", "consume"];

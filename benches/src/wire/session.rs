@@ -20,13 +20,14 @@ use rdkafka::{
 use super::{
     child::{Report, Work},
     clients,
+    contestant::{Contestant, Run},
     error::{Result, WireError, io, kafka},
     evidence::{self, Found},
     load::{self, INPUT, PARTITIONS},
     marks::{Mark, Marks, now_us},
     orders::Windows,
     service::{Service, ServiceOptions, Settings, evidence_topic},
-    usage::{INTERVAL, Usage, Watch},
+    usage::{INTERVAL, Watch},
 };
 
 /// How long one run may take.
@@ -51,55 +52,6 @@ pub struct SessionOptions {
     pub contestants: Vec<Contestant>,
     /// What is set of the service besides.
     pub settings: Settings,
-}
-
-/// Who runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Contestant {
-    /// A process of the harness's own.
-    Child {
-        /// What it does.
-        work: Work,
-        /// How it compresses its output.
-        compression: &'static str,
-    },
-    /// `faultline run`.
-    Faultline {
-        /// Worker threads.
-        workers: usize,
-        /// Whether passing records share evidence by ranges.
-        ranges: bool,
-    },
-}
-
-impl fmt::Display for Contestant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Child { work, compression } => {
-                let name = work.to_possible_value().map(|value| value.get_name().replace('-', " "));
-                f.write_str(&name.unwrap_or_default())?;
-                if compression == "none" { Ok(()) } else { write!(f, " {compression}") }
-            }
-            Self::Faultline { workers, ranges } => {
-                write!(f, "faultline --workers {workers}{}", if ranges { ", ranges" } else { "" })
-            }
-        }
-    }
-}
-
-/// One run's figures.
-#[derive(Debug, Clone, Copy)]
-pub struct Run {
-    /// When it was how far.
-    pub marks: Marks,
-    /// Processor seconds for a million records.
-    pub seconds_per_million: f64,
-    /// The same of the broker.
-    pub broker_seconds_per_million: f64,
-    /// The most memory resident, in bytes.
-    pub peak_resident: u64,
-    /// Mean size of an output value in bytes; 0 without an output.
-    pub value_bytes: f64,
 }
 
 /// A broker with the input in it.
@@ -198,7 +150,7 @@ impl Session {
                 Marks::of_topic(&self.consumer, output, self.options.records, from_ms)?
             }
         };
-        Ok(figures(marks, &usage, 0.0))
+        Ok(Run::of(marks, &usage, 0.0))
     }
 
     fn faultline(
@@ -241,7 +193,7 @@ impl Session {
         let Found { pass, fail, bytes, pieces } = found;
         let sum = |verdict: usize| self.expected.values().map(|window| window[verdict]).sum::<u64>();
         self.agree(contestant, "evidence", [sum(0), sum(1)], [pass, fail])?;
-        Ok(figures(marks, &usage, bytes as f64 / pieces.max(1) as f64))
+        Ok(Run::of(marks, &usage, bytes as f64 / pieces.max(1) as f64))
     }
 
     /// Looks again and again how many records the service has judged, from before it answers.
@@ -296,18 +248,6 @@ impl Session {
             outcome.map_err(|(_, code)| kafka(&action)(rdkafka::error::KafkaError::AdminOp(code)))?;
         }
         Ok(())
-    }
-}
-
-fn figures(marks: Marks, usage: &Usage, value_bytes: f64) -> Run {
-    let (from, to) = (marks.first.at_us, marks.last.at_us);
-    let millions = marks.last.records.saturating_sub(marks.first.records).max(1) as f64 / 1e6;
-    Run {
-        marks,
-        seconds_per_million: usage.process_seconds(from, to) / millions,
-        broker_seconds_per_million: usage.broker_seconds(from, to) / millions,
-        peak_resident: usage.peak_resident,
-        value_bytes,
     }
 }
 
