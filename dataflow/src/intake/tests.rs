@@ -1,6 +1,7 @@
 use faultline_contracts::{
     catalog::{Catalog, CatalogFiles},
-    record::GateHeaders,
+    record::{GateHeaders, RecordCoordinates},
+    window::Verdicts,
 };
 use serde_json::Value;
 
@@ -106,6 +107,41 @@ fn a_topic_without_a_dataset_has_evidence_and_no_window() {
     let json = &intake.evidence_mut().0[0].1;
     assert_eq!((&json["dataset_urn"], &json["validation"]["failed_gates"][0]), (&Value::Null, &"RESOLUTION".into()));
     assert_eq!(pending.progress.len(), 1, "how far the partition is counts all the same");
+}
+
+#[test]
+fn many_producers_and_signatures_of_a_tick_are_all_told_apart() {
+    let mut intake = intake(PassEvidence::None);
+    for n in 0..300_i64 {
+        let at = RecordCoordinates { topic: "raw.a", partition: (n % 3) as i32, offset: n };
+        let producer = format!("svc-{}", n % 20);
+        let headers = GateHeaders { producer_service: Some(producer.as_bytes()), ..GateHeaders::default() };
+        let payload: &[u8] = match n % 4 {
+            0 => b"{}",
+            1 => b"[",
+            _ => br#"{"id": 1}"#,
+        };
+        let time = UnixMillis(600_000 * (n % 2));
+        let record = RawRecord { at, timestamp: Some(time), headers, has_key: true, payload: Some(payload) };
+        intake.data(&record, time, true);
+    }
+    let pending = intake.close_epoch(20);
+    assert_eq!(pending.progress.len(), 3);
+    let starts: Vec<_> = pending.deltas.iter().map(|delta| delta.key.start).collect();
+    assert_eq!(starts, [UnixMillis(0), UnixMillis(600_000)], "each window once, in order");
+    for (parity, delta) in pending.deltas.iter().enumerate() {
+        let parity = parity as u64;
+        // Of 300 records half are of each parity: 150, of which every second one fails, by one reason in each window.
+        assert_eq!(delta.tally.verdicts, Verdicts { pass: 75, fail: 75, warn: 0 });
+        let producers: Vec<_> =
+            delta.tally.by_producer.iter().map(|(id, of)| (id.to_string(), of.pass + of.fail)).collect();
+        let mut expected: Vec<_> = (0..20).filter(|n| n % 2 == parity).map(|n| (format!("svc-{n}"), 15)).collect();
+        expected.sort();
+        assert_eq!(producers, expected);
+        let signatures: Vec<_> =
+            delta.tally.by_signature.iter().map(|(signature, of)| (signature.as_str(), of.count)).collect();
+        assert_eq!(signatures, [(["MISSING_FIELD:id", "UNPARSEABLE"][parity as usize], 75)]);
+    }
 }
 
 #[test]
