@@ -101,7 +101,7 @@ mod tests {
         let results = [(consume, vec![run(10_000), run(40_000)]), (faultline, vec![run(20_000), run(80_000)])];
         let text = markdown(1_000, &results, &["a machine".to_owned()]);
         assert!(
-            text.contains("| faultline --workers 1, ranges | 31k (12k–50k) | 31k | | | 0.50 | 1.00 | 2.00 | 3 | |"),
+            text.contains("| faultline --workers 1, ranges | 31k (12k–50k) | 31k | | | 0.50 | 1.00 | 2.00 | 3 |  |"),
             "{text}"
         );
     }
