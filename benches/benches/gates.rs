@@ -2,10 +2,10 @@
 //! parts alone. The yardstick, in the same run over the same records: `serde_json` and `jsonschema`, which judge by the
 //! schema alone.
 
-use std::{fmt::Write as _, hint::black_box, path::Path, sync::Arc};
+use std::{hint::black_box, path::Path, sync::Arc};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
-use faultline_benches::random::SplitMix64;
+use faultline_benches::orders::{Order, Orders};
 use faultline_contracts::{
     catalog::Catalog,
     document::{Limits, Parser},
@@ -21,68 +21,9 @@ const RECORDS: usize = 10_000;
 const TOPIC: &str = "raw.orders.events";
 const START: UnixMillis = UnixMillis(1_698_400_500_000);
 
-/// What is wrong with an order.
-#[derive(PartialEq, Eq)]
-enum Fault {
-    None,
-    Cut,
-    Currency,
-    Amount,
-    Customer,
-}
-
-impl Fault {
-    /// 0.1 % are cut off, 0.5 % in no known currency, 1 % with a text for an amount, 5 % without their customer.
-    fn draw(random: &mut SplitMix64) -> Self {
-        match random.below(1_000) {
-            0 => Self::Cut,
-            1..6 => Self::Currency,
-            6..16 => Self::Amount,
-            16..66 => Self::Customer,
-            _ => Self::None,
-        }
-    }
-}
-
-fn cents(random: &mut SplitMix64, below: u64) -> String {
-    let cents = 50 + random.below(below);
-    format!("{}.{:02}", cents / 100, cents % 100)
-}
-
-fn order(n: usize, random: &mut SplitMix64) -> Vec<u8> {
-    let fault = Fault::draw(random);
-    let mut text = format!(r#"{{"order_id":"O-{n:010}","#);
-    let customer = random.below(300_000);
-    if fault != Fault::Customer {
-        _ = write!(text, r#""customer_id":"C-{customer:08}","#);
-    }
-    let quote = if fault == Fault::Amount { "\"" } else { "" };
-    _ = write!(text, r#""total_amount":{quote}{}{quote},"#, cents(random, 99_900));
-    let currency = random.of(&["EUR", "USD", "GBP", "JPY", "CHF"]);
-    let currency = if fault == Fault::Currency { "XXX" } else { currency };
-    _ = write!(text, r#""currency":"{currency}","items":["#);
-    for item in 0..1 + random.below(3) {
-        let comma = if item > 0 { "," } else { "" };
-        let (sku, qty, price) = (random.below(100_000), 1 + random.below(9), cents(random, 30_000));
-        _ = write!(text, r#"{comma}{{"sku":"SKU-{sku:06}","qty":{qty},"price":{price}}}"#);
-    }
-    let street = random.of(&["Hauptstrasse", "Rue de Rivoli", "Baker Street", "Gran Via"]);
-    let (number, zip) = (1 + random.below(200), random.below(100_000));
-    let [city, country] = [["Berlin", "DE"], ["Paris", "FR"], ["London", "GB"]][random.below(3) as usize];
-    _ = write!(
-        text,
-        r#"],"created_at":"{}","shipping_address":{{"street":"{street} {number}","city":"{city}","zip":"{zip:05}","country":"{country}"}}}}"#,
-        START.plus(n as i64)
-    );
-    if fault == Fault::Cut {
-        text.truncate(text.len() / 2);
-    }
-    text.into_bytes()
-}
-
 fn orders() -> Vec<Vec<u8>> {
-    let mut random = SplitMix64(42);
-    (0..RECORDS).map(|n| order(n, &mut random)).collect()
+    let (mut orders, mut order) = (Orders::new(RECORDS as u64), Order::default());
+    std::iter::from_fn(|| orders.next_into(&mut order).then(|| order.text.as_bytes().to_vec())).collect()
 }
 
 /// One pass over all orders; `judge` says whether one is kept.

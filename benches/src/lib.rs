@@ -2,7 +2,10 @@
 //! against a real broker ([`wire`]).
 #![deny(missing_docs)]
 
+pub mod deployments;
 pub mod layered_dag;
+pub mod machine;
+pub mod orders;
 pub mod random;
 pub mod wire;
 pub mod worker;

@@ -19,7 +19,6 @@ pub mod latency;
 pub mod load;
 pub mod machine;
 pub mod marks;
-pub mod orders;
 pub mod pace;
 pub mod plain_loop;
 pub mod report;

@@ -20,8 +20,6 @@ use crate::servers::run_dir::RunDir;
 const NAME: &str = "faultline";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
-/// Kernel ticks a second in `/proc/<pid>/stat`: 100 on every Linux that people run.
-const TICKS: f64 = 100.0;
 
 /// The topics that the service reads and writes besides data topics.
 pub const CONTROL_TOPICS: [&str; 6] = [
@@ -34,6 +32,7 @@ pub const CONTROL_TOPICS: [&str; 6] = [
 ];
 
 /// A running service. Dropping it kills the process.
+#[derive(Debug)]
 pub struct Service {
     process: ServerProcess,
     grpc: SocketAddr,
@@ -47,26 +46,49 @@ impl Service {
     /// # Errors
     /// The program does not build, or ends by itself.
     pub fn start(kafka: &KafkaServer, catalog: &Path, workers: usize, more: &str) -> Result<Self> {
-        let dir = RunDir::new(NAME)?;
-        let [grpc, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let config = dir.path().join("faultline.yaml");
-        let text = format!(
-            "catalog: {}\ndata_dir: data\nkafka: {{bootstrap: \"{}\", discovery_ms: 1000}}\n\
-             serve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{more}",
+        let configuration = format!(
+            "catalog: {}\ndata_dir: data\nkafka: {{bootstrap: \"{}\", discovery_ms: 1000}}\n{more}",
             catalog.display(),
             kafka.bootstrap(),
         );
+        let mut program = Command::new(program()?);
+        program.args(["--log", "info"]);
+        let service = Self::run(program, workers, &configuration)?;
+        service.wait_until_ready()?;
+        Ok(service)
+    }
+
+    /// Starts a service of a program, whose configuration is this YAML and where it serves. Returns before it answers.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(mut program: Command, workers: usize, configuration: &str) -> Result<Self> {
+        let dir = RunDir::new(NAME)?;
+        let [grpc, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let config = dir.path().join("faultline.yaml");
+        let text = format!("serve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{configuration}");
         fs::write(&config, text).map_err(file("write", &config))?;
-        let mut command = Command::new(program()?);
-        command.args(["--log", "info", "run", "--workers", &workers.to_string(), "--config"]).arg(&config);
-        let process = ServerProcess::start(NAME, &command, &dir.path().join("faultline.log"))?;
-        let service = Self { process, grpc, metrics, dir };
-        service.process.wait_until_ready(READY_WITHIN, || match service.get("/metrics") {
-            Ok(_) if TcpStream::connect(service.grpc).is_ok() => Ok(()),
+        program.args(["run", "--workers", &workers.to_string(), "--config"]).arg(&config);
+        let process = ServerProcess::start(NAME, &program, &dir.path().join("faultline.log"))?;
+        Ok(Self { process, grpc, metrics, dir })
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// It ends by itself, or does not answer.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        self.process.wait_until_ready(READY_WITHIN, || match self.get("/metrics") {
+            Ok(_) if TcpStream::connect(self.grpc).is_ok() => Ok(()),
             Ok(_) => Err("gRPC does not listen".to_owned()),
             Err(unready) => Err(unready.to_string()),
-        })?;
-        Ok(service)
+        })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// A client of its API; to be called in a runtime.
@@ -99,11 +121,7 @@ impl Service {
     /// # Errors
     /// It has ended.
     pub fn processor_seconds(&self) -> std::io::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid()))?;
-        // After the name, which is in parentheses: state is field 3, user and system time are 14 and 15.
-        let fields = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
-        let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-        Ok(ticks / TICKS)
+        processor_seconds(self.pid())
     }
 
     /// Asks it to stop (SIGTERM) and waits for it.
@@ -123,4 +141,19 @@ impl Service {
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// Kernel ticks a second in `/proc/<pid>/stat`: 100 on every Linux that people run.
+const TICKS: f64 = 100.0;
+
+/// Processor time that a process has used so far, in seconds.
+///
+/// # Errors
+/// It is gone.
+pub fn processor_seconds(process: u32) -> std::io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // After the name, which is in parentheses: state is field 3, user and system time are 14 and 15.
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / TICKS)
 }

@@ -12,10 +12,10 @@ use super::{
     error::{Result, WireError, io},
     load::INPUT,
     marks::{Mark, Marks, now_us, tenths},
-    orders::Windows,
     plain_loop::PlainLoop,
     usage::INTERVAL,
 };
+use crate::orders::Windows;
 
 /// What is written for each record by the contestant that looks at none.
 const FIXED_VALUE: [u8; 350] = [b'x'; 350];

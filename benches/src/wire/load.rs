@@ -10,8 +10,8 @@ use rdkafka::{
 use super::{
     clients,
     error::{Result, kafka},
-    orders::{Order, Orders, Windows, count},
 };
+use crate::orders::{Order, Orders, Windows, count};
 
 /// Partitions of the input.
 pub const PARTITIONS: i32 = 4;

@@ -12,8 +12,8 @@ use super::{
     error::{Result, WireError, kafka},
     load::{INPUT, PARTITIONS, headers},
     marks::now_us,
-    orders::{Order, Orders},
 };
+use crate::orders::{Order, Orders};
 
 /// How many different orders there are; they come round and round.
 const DIFFERENT: u64 = 10_000;

@@ -12,10 +12,8 @@ use rdkafka::{
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use super::{
-    error::{Result, WireError, io},
-    orders::{WINDOW_MS, Windows},
-};
+use super::error::{Result, WireError, io};
+use crate::orders::{WINDOW_MS, Windows};
 
 const DATASET: &str = "urn:dp:orders:created";
 const SCHEMA_ID: &str = "glue:orders.created:17";

@@ -1,29 +1,18 @@
 //! `faultline run` as a contestant: started anew for each run, asked for its counts, and stopped.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::Path, process::Command};
 
 use faultline_contracts::time::UnixMillis;
-use faultline_proto::v1::{ListComplianceWindowsRequest, MinAsOf, PartitionOffset, faultline_client::FaultlineClient};
-use faultline_tests::servers::{ports::free_ports, process::ServerProcess, run_dir::RunDir};
-use tonic::transport::Endpoint;
+use faultline_proto::v1::{ListComplianceWindowsRequest, MinAsOf, PartitionOffset};
+use faultline_tests::service;
 
 use super::{
     error::{Result, WireError, io},
     load::INPUT,
-    orders::Windows,
 };
+use crate::orders::Windows;
 
 const NAME: &str = "faultline";
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOPPED_WITHIN: Duration = Duration::from_secs(30);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How to run it.
 #[derive(Debug, Clone)]
@@ -66,12 +55,7 @@ impl Settings {
 
 /// A running service. Dropping it kills the process.
 #[derive(Debug)]
-pub struct Service {
-    process: ServerProcess,
-    grpc: SocketAddr,
-    metrics: SocketAddr,
-    _dir: RunDir,
-}
+pub struct Service(service::Service);
 
 /// The topic that evidence goes to.
 #[must_use]
@@ -86,31 +70,25 @@ impl Service {
     /// It cannot be started.
     pub fn start(options: &ServiceOptions<'_>) -> Result<Self> {
         let ServiceOptions { program, catalog, bootstrap, workers, pass, prefix, settings } = options;
-        let dir = RunDir::new(NAME)?;
-        let [grpc, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let topics: String = ["evidence", "signals", "incidents", "deployments", "lineage", "spans", "catalog"]
             .map(|topic| format!("{topic}: {prefix}.{topic}"))
             .join(", ");
         let text = format!(
             "catalog: {}\ndata_dir: data\nkafka: {{bootstrap: \"{bootstrap}\", group: \"{prefix}\", settings: {}}}\n\
-             topics: {{{topics}}}\nevidence: {{pass: {pass}}}\nserve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{}\n",
+             topics: {{{topics}}}\nevidence: {{pass: {pass}}}\n{}\n",
             catalog.display(),
             settings.kafka_yaml(),
             settings.more,
         );
-        let config: PathBuf = dir.path().join("faultline.yaml");
-        fs::write(&config, text).map_err(io("write the service's configuration"))?;
-        let mut command = Command::new(program);
-        command.args(["run", "--workers", &workers.to_string(), "--config"]).arg(&config);
-        command.env_remove("FAULTLINE_LOG");
-        let process = ServerProcess::start(NAME, &command, &dir.path().join("faultline.log"))?;
-        Ok(Self { process, grpc, metrics, _dir: dir })
+        let mut program = Command::new(program);
+        program.env_remove("FAULTLINE_LOG");
+        Ok(Self(service::Service::run(program, *workers, &text)?))
     }
 
     /// The process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.pid()
+        self.0.pid()
     }
 
     /// Waits until it answers.
@@ -118,11 +96,7 @@ impl Service {
     /// # Errors
     /// It ends by itself, or does not answer.
     pub fn wait_until_ready(&self) -> Result<()> {
-        self.process.wait_until_ready(READY_WITHIN, || match self.records() {
-            Ok(_) if TcpStream::connect(self.grpc).is_ok() => Ok(()),
-            Ok(_) => Err("gRPC does not listen".to_owned()),
-            Err(unready) => Err(unready.to_string()),
-        })?;
+        self.0.wait_until_ready()?;
         Ok(())
     }
 
@@ -131,11 +105,7 @@ impl Service {
     /// # Errors
     /// It does not answer.
     pub fn records(&self) -> std::io::Result<u64> {
-        let mut stream = TcpStream::connect(self.metrics)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: faultline\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        let answer = self.0.get("/metrics")?;
         let counts = answer.lines().filter(|line| line.starts_with("faultline_records_total{"));
         Ok(counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
     }
@@ -162,9 +132,8 @@ impl Service {
             min_as_of: Some(MinAsOf { epoch: 0, offsets: offsets.collect() }),
             ..Default::default()
         };
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).map_err(|error| error.to_string())?;
-        let channel = endpoint.timeout(ANSWERED_WITHIN).connect().await.map_err(|error| error.to_string())?;
-        let answer = FaultlineClient::new(channel).list_compliance_windows(request).await;
+        let mut client = self.0.client().await.map_err(|error| error.to_string())?;
+        let answer = client.list_compliance_windows(request).await;
         let windows = answer.map_err(|status| status.to_string())?.into_inner().windows;
         windows
             .into_iter()
@@ -184,16 +153,16 @@ impl Service {
     /// # Errors
     /// It goes on, or ends with failure.
     pub fn stop(self) -> Result<()> {
-        let status = self.process.terminate(STOPPED_WITHIN)?;
+        let status = self.0.terminate()?;
         if status.success() {
             return Ok(());
         }
-        Err(WireError::Contestant { contestant: NAME.to_owned(), status, output: self.process.log_tail() })
+        Err(WireError::Contestant { contestant: NAME.to_owned(), status, output: self.0.log_tail() })
     }
 
     /// The end of what it has logged.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        self.process.log_tail()
+        self.0.log_tail()
     }
 }

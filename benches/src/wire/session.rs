@@ -25,10 +25,10 @@ use super::{
     evidence::{self, Found},
     load::{self, INPUT, PARTITIONS},
     marks::{Mark, Marks, now_us},
-    orders::Windows,
     service::{Service, ServiceOptions, Settings, evidence_topic},
     usage::{INTERVAL, Watch},
 };
+use crate::orders::Windows;
 
 /// How long one run may take.
 const RUN_LIMIT: Duration = Duration::from_secs(180);

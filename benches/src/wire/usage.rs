@@ -1,7 +1,6 @@
 //! What a process and the broker beside it use, sampled from `/proc`.
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -14,11 +13,10 @@ use super::{
     error::{Result, io},
     marks::now_us,
 };
+use crate::machine::kibibytes;
 
 /// How often it is looked at.
 pub const INTERVAL: Duration = Duration::from_millis(20);
-/// Kernel ticks a second in `/proc/<pid>/stat`: 100 on every Linux that people run.
-const TICKS: f64 = 100.0;
 
 #[derive(Debug, Clone, Copy)]
 struct Sample {
@@ -105,19 +103,13 @@ impl Watch {
 /// Processor time that a process has used so far, in seconds; `None` where it is gone.
 #[must_use]
 pub fn processor_seconds(process: u32) -> Option<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // After the name, which is in parentheses: state is field 3, user and system time are 14 and 15.
-    let fields = stat.rsplit_once(") ")?.1.split(' ');
-    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    Some(ticks / TICKS)
+    faultline_tests::service::processor_seconds(process).ok()
 }
 
 /// The most memory that a process has had resident, in bytes.
 #[must_use]
 pub fn peak_resident(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1_024)
+    Some(kibibytes(&format!("/proc/{process}/status"), "VmHWM")? * 1_024)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What is printed: percentiles of what was timed, beside the machine and the command line.
 
 use std::{
-    fs,
     io::{self, Write as _},
     time::Duration,
 };
 
+use faultline_benches::machine::{kibibytes, load, processor};
 use hdrhistogram::Histogram;
 
 /// Why something could not be measured.
@@ -92,11 +92,11 @@ impl Report {
     /// Writes it to the standard output.
     ///
     /// # Errors
-    /// The machine's description cannot be read, or nobody reads the output.
+    /// Nobody reads the output.
     pub fn print(&self) -> Result<(), MeasureError> {
         let command: Vec<String> = std::env::args().skip(1).collect();
         let mut out = io::stdout().lock();
-        writeln!(out, "### {}\n\n{}, `scale {}`\n", self.title, machine()?, command.join(" "))?;
+        writeln!(out, "### {}\n\n{}, load {}, `scale {}`\n", self.title, processor(), load(), command.join(" "))?;
         writeln!(out, "| what | times | p50 µs | p99 µs | max µs | |\n|---|---|---|---|---|---|")?;
         for row in &self.rows {
             writeln!(out, "| {} |", row.join(" | "))?;
@@ -109,23 +109,11 @@ impl Report {
     }
 }
 
-/// Processor, cores and load of the machine.
-fn machine() -> Result<String, io::Error> {
-    let processors = fs::read_to_string("/proc/cpuinfo")?;
-    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let model = model.map_or("processor unknown", |(_, name)| name);
-    let cores = std::thread::available_parallelism()?;
-    let load = fs::read_to_string("/proc/loadavg")?;
-    let load = load.split(' ').next().unwrap_or("?").to_owned();
-    Ok(format!("{model}, {cores} cores, load {load}"))
-}
-
 /// The process's resident memory in MB.
 ///
 /// # Errors
 /// `/proc` cannot be read.
 pub fn resident_mb() -> Result<u64, MeasureError> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let kb = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
-    kb.map(|kb: u64| kb / 1024).ok_or_else(|| io::Error::other("no VmRSS in /proc/self/status").into())
+    let resident = kibibytes("/proc/self/status", "VmRSS");
+    resident.map(|kib| kib / 1024).ok_or_else(|| io::Error::other("no VmRSS in /proc/self/status").into())
 }

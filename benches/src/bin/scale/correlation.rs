@@ -7,12 +7,7 @@ use std::{
 };
 
 use differential_dataflow::input::InputSession;
-use faultline_benches::{random::SplitMix64, worker::worker};
-use faultline_contracts::{
-    deployment::{Deployment, DeploymentKind},
-    ids::IncidentId,
-    time::UnixMillis,
-};
+use faultline_benches::{deployments::Origin, worker::worker};
 use faultline_operators::{
     correlation::{LookBack, Onset, latest_changes},
     deployments::DeploymentInForce,
@@ -42,28 +37,6 @@ pub struct Sizes {
     /// New incidents that are measured, one after the other.
     #[arg(long, default_value_t = 5_000)]
     incidents: u64,
-}
-
-/// Picks a service with a likelihood inverse to its rank.
-struct Zipf {
-    /// Sums of `1 / rank` in billionths.
-    sums: Vec<u64>,
-}
-
-impl Zipf {
-    fn new(ranks: u64) -> Self {
-        let mut sum = 0;
-        let add = |rank| {
-            sum += 1_000_000_000 / rank;
-            sum
-        };
-        Self { sums: (1..=ranks).map(add).collect() }
-    }
-
-    fn pick(&self, random: &mut SplitMix64) -> usize {
-        let drawn = random.below(self.sums.last().copied().unwrap_or(0));
-        self.sums.partition_point(|sum| *sum <= drawn)
-    }
 }
 
 /// The operator under a worker.
@@ -104,40 +77,6 @@ impl Stage {
     }
 }
 
-/// Where deployments and incidents come from.
-struct Origin {
-    random: SplitMix64,
-    zipf: Zipf,
-    span_ms: u64,
-    incidents: u64,
-}
-
-impl Origin {
-    fn time(&mut self) -> UnixMillis {
-        UnixMillis(self.random.below(self.span_ms) as i64)
-    }
-
-    fn deployment(&mut self, number: u64) -> DeploymentInForce {
-        let deployment = Deployment {
-            service: format!("service-{}", self.zipf.pick(&mut self.random)).into(),
-            at: self.time(),
-            version: format!("v{number}").into(),
-            kind: DeploymentKind::Deployed,
-            environment: None,
-            event: format!("ci/{number}").into(),
-        };
-        DeploymentInForce { deployment, previous: Some("v0".into()) }
-    }
-
-    /// An incident of any service, or of the one with the most deployments.
-    fn onset(&mut self, hottest: bool) -> Onset {
-        self.incidents += 1;
-        let service = if hottest { 0 } else { self.zipf.pick(&mut self.random) };
-        let service = format!("service-{service}").into();
-        Onset { incident: IncidentId(self.incidents), service, first_failure: self.time() }
-    }
-}
-
 /// Measures it.
 ///
 /// # Errors
@@ -149,7 +88,7 @@ pub fn measure(sizes: &Sizes) -> Result<Report, MeasureError> {
     ));
     let look_back = LookBack { look_back_ms: i64::from(*look_back_hours) * 3_600_000, ..LookBack::default() };
     let span_ms = days * 86_400_000;
-    let mut origin = Origin { random: SplitMix64(7), zipf: Zipf::new(*services), span_ms, incidents: 0 };
+    let mut origin = Origin::new(*services, span_ms);
     let before = resident_mb()?;
     let mut stage = Stage::new(look_back);
     for number in 0..*deployments {

@@ -12,19 +12,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-#[path = "../scale/adhoc.rs"]
 mod adhoc;
-#[path = "../scale/correlation.rs"]
 mod correlation;
-#[path = "../scale/pareto_dag.rs"]
 mod pareto_dag;
-#[path = "../scale/records.rs"]
 mod records;
-#[path = "../scale/report.rs"]
 mod report;
-#[path = "../scale/standing.rs"]
 mod standing;
-#[path = "../scale/windows.rs"]
 mod windows;
 
 #[global_allocator]
