@@ -30,6 +30,12 @@ impl Verdicts {
         self.warn += other.warn;
     }
 
+    /// All records.
+    #[must_use]
+    pub fn records(self) -> u64 {
+        self.pass + self.fail + self.warn
+    }
+
     /// Records that were judged: `pass + fail`.
     #[must_use]
     pub fn judged(self) -> u64 {

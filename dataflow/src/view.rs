@@ -19,7 +19,7 @@ use faultline_contracts::{
     record::TopicPartition,
     signal::{Signal, SignalKind},
     time::UnixMillis,
-    window::{ComplianceWindow, Verdicts, WindowKey},
+    window::{ComplianceWindow, WindowKey},
 };
 use faultline_operators::{
     adjacency::AdjacencyIndex,
@@ -205,9 +205,7 @@ impl View {
                 self.live_windows.insert(worker, live);
             }
             // Equal ones of two workers arrive as one row, twice.
-            Change::Late(LateRecords { verdicts: Verdicts { pass, fail, warn }, .. }) => {
-                self.late_records += (pass + fail + warn) * diff.unsigned_abs() as u64;
-            }
+            Change::Late(late) => self.late_records += late.verdicts.records() * diff.unsigned_abs() as u64,
             Change::Dropped(what, count) => {
                 *self.dropped.entry(what).or_default() += count * diff.unsigned_abs() as u64;
             }

@@ -179,21 +179,10 @@ impl<'a> Object<'a> {
 
     /// The members as written, their names as bytes of UTF-8.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
-        let Self { document, first, end, .. } = *self;
-        let mut next = first;
+        let mut members = self.iter();
         std::iter::from_fn(move || {
-            if next >= end {
-                return None;
-            }
-            let (text, start, end) = match document.tape.node(next) {
-                Node::Verbatim { start, end } => (document.text, start, end),
-                Node::Unescaped { start, end } => (document.tape.unescaped.as_str(), start, end),
-                _ => ("", 0, 0),
-            };
-            let name = text.as_bytes().get(start as usize..end as usize).unwrap_or_default();
-            let value = Element::at(document, next + 1);
-            next = document.tape.behind(next + 1);
-            Some((name, value))
+            let ((text, start, end), value) = members.step()?;
+            Some((text.as_bytes().get(start as usize..end as usize).unwrap_or_default(), value))
         })
     }
 
@@ -212,20 +201,29 @@ pub struct Members<'a> {
     end: u32,
 }
 
+impl<'a> Members<'a> {
+    /// The next member: the text that its name lies in, from where to where, and its value.
+    #[inline]
+    fn step(&mut self) -> Option<((&'a str, u32, u32), Element<'a>)> {
+        let Self { document, next, end } = *self;
+        if next >= end {
+            return None;
+        }
+        let name = match document.tape.node(next) {
+            Node::Verbatim { start, end } => (document.text, start, end),
+            Node::Unescaped { start, end } => (document.tape.unescaped.as_str(), start, end),
+            _ => ("", 0, 0),
+        };
+        self.next = document.tape.behind(next + 1);
+        Some((name, Element::at(document, next + 1)))
+    }
+}
+
 impl<'a> Iterator for Members<'a> {
     type Item = (&'a str, Element<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.end {
-            return None;
-        }
-        let name = match self.document.tape.node(self.next) {
-            Node::Verbatim { start, end } => span(self.document.text, start, end),
-            Node::Unescaped { start, end } => span(&self.document.tape.unescaped, start, end),
-            _ => "",
-        };
-        let value = Element::at(self.document, self.next + 1);
-        self.next = self.document.tape.behind(self.next + 1);
-        Some((name, value))
+        let ((text, start, end), value) = self.step()?;
+        Some((span(text, start, end), value))
     }
 }

@@ -6,9 +6,8 @@ use faultline_contracts::{
     ids::{EntityId, IncidentId},
     incident::{Incident, IncidentStatus},
     time::UnixMillis,
-    window::Verdicts,
 };
-use faultline_operators::{blast_radius::ReachRow, compliance::LateRecords, impact::ImpactRow};
+use faultline_operators::{blast_radius::ReachRow, impact::ImpactRow};
 use faultline_sinks::{
     kafka::{JSON, KafkaRecord, KafkaWriter},
     store::{StoreChange, StoreItem, StoreKey},
@@ -78,8 +77,8 @@ impl LivePublisher {
                 Change::Incident(incident) if incident.status != IncidentStatus::Resolved => {
                     self.metrics.open_incidents.inc_by(*diff as i64);
                 }
-                Change::Late(LateRecords { verdicts: Verdicts { pass, fail, warn }, .. }) => {
-                    self.metrics.late_records.inc_by((pass + fail + warn) * diff.unsigned_abs() as u64);
+                Change::Late(late) => {
+                    self.metrics.late_records.inc_by(late.verdicts.records() * diff.unsigned_abs() as u64);
                 }
                 Change::Dropped(what, count) => self.metrics.dropped(what, count * diff.unsigned_abs() as u64),
                 _ => {}

@@ -86,25 +86,14 @@ impl Deliveries {
         }
     }
 
-    /// A record is about to be queued. Counted before it is, because its report may come before the call returns.
-    pub(super) fn sending(&self, epoch: u64) {
-        let mut sent = lock(&self.sent);
-        self.settle_before(epoch, &mut sent);
-        sent.add(epoch, 1);
-    }
-
-    /// So many records of an epoch were queued since this was last said.
+    /// So many records of an epoch are queued, or about to be, since this was last said.
     pub(super) fn sent(&self, epoch: u64, count: u64) {
         let mut sent = lock(&self.sent);
-        self.settle_before(epoch, &mut sent);
-        sent.add(epoch, count);
-    }
-
-    /// Once an epoch, so that the ledgers stay short if nobody asks.
-    fn settle_before(&self, epoch: u64, sent: &mut EpochCounts) {
         if sent.epochs.back().is_none_or(|&(last, _)| last < epoch) {
-            settle(sent, &mut lock(&self.done));
+            // Once an epoch, so that the ledgers stay short if nobody asks.
+            settle(&mut sent, &mut lock(&self.done));
         }
+        sent.add(epoch, count);
     }
 
     /// The queue did not take it.
@@ -193,7 +182,7 @@ mod tests {
         let deliveries = Deliveries::new();
         assert_eq!(deliveries.durable_before(), u64::MAX);
         for epoch in [0, 10, 10, 20] {
-            deliveries.sending(epoch);
+            deliveries.sent(epoch, 1);
         }
         assert_eq!(deliveries.durable_before(), 0);
         deliveries.delivered(10);
@@ -210,7 +199,7 @@ mod tests {
     fn what_is_lost_holds_its_epoch_for_good() {
         let deliveries = Deliveries::new();
         for epoch in 1..=3 {
-            deliveries.sending(epoch);
+            deliveries.sent(epoch, 1);
         }
         assert!(deliveries.failed(2, "too large".into()));
         deliveries.trouble("all brokers down".into());
@@ -225,7 +214,7 @@ mod tests {
     #[test]
     fn reports_may_come_before_their_records_are_counted() {
         let deliveries = Deliveries::new();
-        deliveries.sending(10);
+        deliveries.sent(10, 1);
         for epoch in [10, 20, 20] {
             deliveries.delivered(epoch);
         }
@@ -242,7 +231,7 @@ mod tests {
     fn the_ledgers_stay_short_if_nobody_asks() {
         let deliveries = Deliveries::new();
         for epoch in 0..1_000 {
-            deliveries.sending(epoch);
+            deliveries.sent(epoch, 1);
             deliveries.delivered(epoch);
         }
         assert!(lock(&deliveries.sent).epochs.len() <= 2 && lock(&deliveries.done).epochs.len() <= 2);
@@ -257,11 +246,11 @@ mod tests {
             for (epoch, step) in steps {
                 match step {
                     0 => {
-                        deliveries.sending(epoch);
+                        deliveries.sent(epoch, 1);
                         deliveries.not_sent(epoch);
                     }
                     1 | 2 => {
-                        deliveries.sending(epoch);
+                        deliveries.sent(epoch, 1);
                         *outstanding.entry(epoch).or_default() += 1;
                     }
                     _ => {

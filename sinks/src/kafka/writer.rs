@@ -136,7 +136,8 @@ impl KafkaWriter {
                 headers.iter().fold(owned, |owned, &(key, value)| owned.insert(Header { key, value: Some(value) })),
             );
         }
-        self.deliveries.sending(epoch);
+        // Before it is queued: its report may come before the call returns.
+        self.deliveries.sent(epoch, 1);
         let Err((source, _)) = self.producer.send(message) else {
             return Ok(Enqueued::Accepted);
         };
