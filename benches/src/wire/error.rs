@@ -78,13 +78,13 @@ pub enum WireError {
 }
 
 /// Adds to a Kafka error what was tried.
-pub(super) fn kafka(action: impl Into<String>) -> impl FnOnce(KafkaError) -> WireError {
+pub(crate) fn kafka(action: impl Into<String>) -> impl FnOnce(KafkaError) -> WireError {
     let action = action.into();
     move |source| WireError::Kafka { action, source }
 }
 
 /// Adds to an I/O error what was tried.
-pub(super) fn io(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> WireError {
+pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> WireError {
     let action = action.into();
     move |source| WireError::Io { action, source }
 }

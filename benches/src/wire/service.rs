@@ -1,7 +1,8 @@
 //! `faultline run` as a contestant: started anew for each run, asked for its counts, and stopped.
 
-use std::{path::Path, process::Command};
+use std::{net::SocketAddr, path::Path, process::Command};
 
+use faultline::config::Config;
 use faultline_contracts::time::UnixMillis;
 use faultline_proto::v1::{ListComplianceWindowsRequest, MinAsOf, PartitionOffset};
 use faultline_tests::service;
@@ -98,6 +99,17 @@ impl Service {
     pub fn wait_until_ready(&self) -> Result<()> {
         self.0.wait_until_ready()?;
         Ok(())
+    }
+
+    /// Where it serves gRPC: what the configuration says that it was started with.
+    ///
+    /// # Errors
+    /// That configuration cannot be read.
+    pub fn grpc(&self) -> Result<SocketAddr> {
+        let path = self.0.dir().join("faultline.yaml");
+        let config = Config::load(&path)
+            .map_err(|error| WireError::Form { what: path.display().to_string(), message: error.to_string() })?;
+        Ok(config.serve.grpc)
     }
 
     /// How many records it has judged.

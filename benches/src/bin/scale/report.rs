@@ -6,7 +6,7 @@ use std::{
 };
 
 use faultline_benches::machine::{kibibytes, load, processor};
-use hdrhistogram::Histogram;
+pub use faultline_benches::times::Times;
 
 /// Why something could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -20,39 +20,6 @@ pub enum MeasureError {
     /// The operator's answer is not what was expected: its times mean nothing.
     #[error("wrong answer: {0}")]
     Wrong(String),
-}
-
-/// Times of one kind.
-pub struct Times {
-    nanos: Histogram<u64>,
-    total: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        // From 1 ns to 10 minutes with three significant digits: bounds that the constructor accepts.
-        let nanos = Histogram::new_with_bounds(1, 600_000_000_000, 3);
-        let nanos = nanos.unwrap_or_else(|_| unreachable!("the bounds are constant and valid"));
-        Self { nanos, total: Duration::ZERO }
-    }
-}
-
-impl Times {
-    /// Adds one.
-    pub fn record(&mut self, time: Duration) {
-        self.nanos.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-        self.total += time;
-    }
-
-    /// The sum of all.
-    pub fn total(&self) -> Duration {
-        self.total
-    }
-
-    /// The value that this share of all times, between 0 and 1, does not exceed.
-    pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_nanos(self.nanos.value_at_quantile(share))
-    }
 }
 
 /// A table, and remarks under it.
@@ -76,10 +43,10 @@ impl Report {
         };
         self.rows.push([
             what.into(),
-            times.nanos.len().to_string(),
+            times.count().to_string(),
             micros(times.quantile(0.5)),
             micros(times.quantile(0.99)),
-            micros(Duration::from_nanos(times.nanos.max())),
+            micros(times.longest()),
             remark.into(),
         ]);
     }
