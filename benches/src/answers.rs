@@ -10,6 +10,7 @@
 
 pub mod cadence;
 pub mod connection;
+pub mod crowd;
 pub mod deployment_events;
 pub mod error;
 pub mod generated;

@@ -35,11 +35,14 @@ pub struct Records {
 impl Records {
     /// With a producer that waits so long for more. Event times are in the window that begins at `window`.
     ///
+    /// The producer is not idempotent: that would leave five requests in flight at a time, each of one partition, and
+    /// with thousands of partitions records would wait for it. A record that it sent twice would show in what the
+    /// service has counted.
+    ///
     /// # Errors
     /// librdkafka does not take a setting.
     pub fn connect(bootstrap: &str, linger_ms: u64, window: UnixMillis) -> Result<Self> {
         let producer = clients::client(bootstrap)
-            .set("enable.idempotence", "true")
             .set("linger.ms", linger_ms.to_string())
             .create()
             .map_err(kafka("make a producer"))?;

@@ -3,7 +3,7 @@
 use std::{error::Error, io::Write as _, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use faultline_benches::answers::{self, idle, rca, surroundings::Surroundings, table::Table};
+use faultline_benches::answers::{self, crowd, idle, rca, surroundings::Surroundings, table::Table};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,6 +21,8 @@ enum Measured {
     Idle(Measurement<idle::Sizes>),
     /// From the record that tips a window to the cause, told to someone who watches.
     Rca(Measurement<rca::Sizes>),
+    /// Many datasets, incidents and watchers at once, at a quarter, a half and the whole of a size.
+    Crowd(Measurement<crowd::Sizes>),
 }
 
 /// What any measurement is told.
@@ -52,5 +54,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().measured {
         Measured::Idle(measurement) => measurement.run(idle::measure),
         Measured::Rca(measurement) => measurement.run(rca::measure),
+        Measured::Crowd(measurement) => measurement.run(crowd::measure),
     }
 }
