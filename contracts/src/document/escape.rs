@@ -1,9 +1,7 @@
 //! Escapes in strings.
 
-use super::scan::Fault;
-
-/// The character that `bytes` start to spell with a backslash, and how many bytes it takes.
-pub(super) fn decode(bytes: &[u8]) -> Result<(char, usize), Fault> {
+/// The character that `bytes` start to spell with a backslash, and how many bytes it takes; else what should have been there.
+pub(super) fn decode(bytes: &[u8]) -> Result<(char, usize), &'static str> {
     let character = match bytes.get(1) {
         Some(b'"') => '"',
         Some(b'\\') => '\\',
@@ -14,14 +12,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(char, usize), Fault> {
         Some(b'r') => '\r',
         Some(b't') => '\t',
         Some(b'u') => return unicode(bytes),
-        _ => return Err(Fault::Syntax("an escape is due")),
+        _ => return Err("an escape is due"),
     };
     Ok((character, 2))
 }
 
 /// `\uXXXX`, or two of them for a character beyond U+FFFF. A surrogate alone is no character, hence no JSON for us:
 /// UTF-8 cannot hold it, so nothing downstream could compare or store it.
-fn unicode(bytes: &[u8]) -> Result<(char, usize), Fault> {
+fn unicode(bytes: &[u8]) -> Result<(char, usize), &'static str> {
     let first = code_unit(bytes.get(2..6))?;
     if let Some(character) = char::from_u32(first) {
         return Ok((character, 6));
@@ -34,13 +32,13 @@ fn unicode(bytes: &[u8]) -> Result<(char, usize), Fault> {
             return Ok((character, 12));
         }
     }
-    Err(Fault::Syntax("a pair of surrogates is due"))
+    Err("a pair of surrogates is due")
 }
 
-fn code_unit(digits: Option<&[u8]>) -> Result<u32, Fault> {
-    let digits = digits.ok_or(Fault::Syntax("four hexadecimal digits are due"))?;
+fn code_unit(digits: Option<&[u8]>) -> Result<u32, &'static str> {
+    let digits = digits.ok_or("four hexadecimal digits are due")?;
     digits.iter().try_fold(0, |unit, &digit| {
-        let value = (digit as char).to_digit(16).ok_or(Fault::Syntax("four hexadecimal digits are due"))?;
+        let value = (digit as char).to_digit(16).ok_or("four hexadecimal digits are due")?;
         Ok(unit << 4 | value)
     })
 }

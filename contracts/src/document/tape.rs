@@ -43,11 +43,13 @@ pub(super) struct Tape {
 
 impl Tape {
     /// The node at `index`; null behind the end, which no caller reaches.
+    #[inline(always)]
     pub(super) fn node(&self, index: u32) -> Node {
         self.nodes.get(index as usize).copied().unwrap_or(Node::Null)
     }
 
     /// The index of the node behind the value at `index`.
+    #[inline(always)]
     pub(super) fn behind(&self, index: u32) -> u32 {
         match self.node(index) {
             Node::Array { end, .. } | Node::Object { end, .. } => end,

@@ -31,7 +31,11 @@ impl TextKey {
 fn short(text: &[u8]) -> u64 {
     match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
         (Some(head), Some(tail)) => u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32,
-        _ => text.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
+        // One to three bytes: first, middle and last are all of them.
+        _ => match (text.first(), text.get(text.len() / 2), text.last()) {
+            (Some(&first), Some(&middle), Some(&last)) => u64::from(u32::from_le_bytes([first, middle, last, 0])),
+            _ => 0,
+        },
     }
 }
 

@@ -18,6 +18,9 @@ impl Program {
         findings.marks.clear();
         findings.marks.resize(self.codes.len().div_ceil(64), 0);
         findings.places.clear();
+        if findings.guesses.len() < self.fields {
+            findings.guesses.resize(self.fields, 0);
+        }
         let mut walk = Walk { document, findings };
         walk.value(&self.root, document.root(), self.sides);
         for word in 0..findings.marks.len() {
@@ -55,7 +58,11 @@ impl<'d> Walk<'_, 'd> {
 
     fn value(&mut self, tests: &ValueTests, value: Element<'d>, sides: Sides) {
         let content = value.content();
-        if !tests.refused.and(possible_types(&content)).is_empty() {
+        let types = possible_types(&content);
+        if tests.idle.contains(types) {
+            return;
+        }
+        if !tests.refused.and(types).is_empty() {
             self.apply(&tests.types, sides, |allowed| is_of(*allowed, &content));
         }
         self.apply(&tests.literals, sides, |literals| literals.admit(value));
@@ -84,8 +91,9 @@ impl<'d> Walk<'_, 'd> {
     fn object(&mut self, tests: &ObjectTests, object: Object<'d>, sides: Sides) {
         let base = self.findings.places.len();
         self.findings.places.resize(base + tests.fields.len(), ABSENT);
-        for (name, value) in object.members() {
-            let found = tests.find(name);
+        for (n, (name, value)) in object.members().enumerate() {
+            let guess = if n < tests.fields.len() { self.findings.guesses.get_mut(tests.guesses + n) } else { None };
+            let found = tests.find(name, guess);
             if let Some(place) = found {
                 // A name that is there again takes the place of its predecessor.
                 self.findings.places[base + place] = value.index();
