@@ -79,7 +79,7 @@ impl Watchers {
         (watchers, streams): (usize, usize),
     ) -> Result<Self> {
         let of_incidents = incidents.iter().cycle().take(watchers).zip(0..).map(|((&dataset, id), n)| {
-            if (n + n / incidents.len().max(1)) % 2 == 0 {
+            if (n + n / incidents.len().max(1)).is_multiple_of(2) {
                 Watched::Incident { dataset }
             } else {
                 Watched::Explanation { dataset, incident: id.clone() }
