@@ -8,6 +8,7 @@
 //!
 //! The program is `answers` in `benches/src/bin/`; docs/BENCHMARKS.md says what each figure is.
 
+pub mod adhoc;
 pub mod cadence;
 pub mod connection;
 pub mod crowd;
@@ -15,6 +16,7 @@ pub mod deployment_events;
 pub mod error;
 pub mod generated;
 pub mod idle;
+pub mod lineage_events;
 pub mod rca;
 pub mod records;
 pub mod surroundings;

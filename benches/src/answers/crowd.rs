@@ -27,7 +27,11 @@ use super::{
     table::{PERCENTILES, Table, millis, percentiles},
     windows,
 };
-use crate::{machine::kibibytes, times::Times, wire::usage::processor_seconds};
+use crate::{
+    machine::kibibytes,
+    times::Times,
+    wire::{session::progress, usage::processor_seconds},
+};
 
 /// Parts of the size that are measured.
 const PARTS: [usize; 3] = [4, 2, 1];
@@ -128,11 +132,15 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
     let service = surroundings.service(&kafka, catalog.path())?;
     let made = [topics_made, begin.elapsed()];
     let address = service.grpc()?;
+    let told = |what: &str| progress(&format!("{} datasets, {:.0?}: {what}", plan.datasets, begin.elapsed()));
+    told("the service is ready");
 
     let mut load = Load::prime(kafka.bootstrap(), plan, window)?;
     windows::wait_for(address, load.sent())?;
     let incidents = breaches::wait_for(address, plan.incidents)?;
+    told("in breach");
     let watched = Watchers::subscribe(address, &incidents, plan.probing(), (watchers, sizes.streams))?;
+    told("watched");
     std::thread::sleep(CALM);
 
     let processes = [service.pid(), kafka.pid().unwrap_or_default(), std::process::id()];
@@ -141,6 +149,7 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
         Ok(())
     })?;
     load.warm_up(sizes.warm_up)?;
+    told("warm");
     watched.take()?;
     let begin = Instant::now();
     let under_load = cores(processes, || load.run())?;
@@ -148,6 +157,7 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
     let resident = kibibytes(&format!("/proc/{}/status", service.pid()), "VmRSS").unwrap_or_default();
     let tally = watched.take()?;
 
+    told("measured");
     watched.settle(&load, SETTLED_WITHIN)?;
     let mut latencies = Times::default();
     for (dataset, due) in load.due() {

@@ -3,7 +3,7 @@
 use std::{error::Error, io::Write as _, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use faultline_benches::answers::{self, crowd, idle, rca, surroundings::Surroundings, table::Table};
+use faultline_benches::answers::{self, adhoc, crowd, idle, rca, surroundings::Surroundings, table::Table};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,6 +23,8 @@ enum Measured {
     Rca(Measurement<rca::Sizes>),
     /// Many datasets, incidents and watchers at once, at a quarter, a half and the whole of a size.
     Crowd(Measurement<crowd::Sizes>),
+    /// Ad-hoc blast radius over gRPC, and the same search in this process.
+    Adhoc(Measurement<adhoc::Sizes>),
 }
 
 /// What any measurement is told.
@@ -55,5 +57,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         Measured::Idle(measurement) => measurement.run(idle::measure),
         Measured::Rca(measurement) => measurement.run(rca::measure),
         Measured::Crowd(measurement) => measurement.run(crowd::measure),
+        Measured::Adhoc(measurement) => measurement.run(adhoc::measure),
     }
 }
