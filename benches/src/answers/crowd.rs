@@ -53,7 +53,7 @@ pub struct Sizes {
     #[arg(long, default_value_t = 1_000)]
     watchers: usize,
     /// Streams to a channel.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = 250)]
     streams: usize,
     /// Records a second, over all datasets.
     #[arg(long, default_value_t = 2_000)]
@@ -80,6 +80,8 @@ struct Figures {
     /// Cores that service, broker and harness use while nothing comes, and under load.
     cores: [[f64; 3]; 2],
     resident_mb: u64,
+    /// Records of the load, and how far behind its time one was sent, at most.
+    load: (u64, Duration),
     lasted: Duration,
     tally: Tally,
     latencies: Times,
@@ -93,7 +95,7 @@ pub fn measure(surroundings: &Surroundings, sizes: &Sizes) -> Result<Table> {
     let probes = (sizes.probes * sizes.seconds) as usize;
     let columns = ["datasets", "incidents", "watchers", "topics made s", "service ready s"];
     let quiet_and_load = ["service cores, quiet", "service cores", "broker cores", "harness cores", "RSS MB"];
-    let updates = ["updates/s", "update's age p50 ms", "p99"];
+    let updates = ["records/s", "generator late by, most, ms", "updates/s", "update's age p50 ms", "p99"];
     let title = format!(
         "A crowd: {} records a second for {} s at each size, --workers {}. Percentiles: record due → new incident at its \
          watcher",
@@ -144,16 +146,17 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
     std::thread::sleep(CALM);
 
     let processes = [service.pid(), kafka.pid().unwrap_or_default(), std::process::id()];
-    let quiet = cores(processes, || {
+    let (quiet, ()) = cores(processes, || {
         std::thread::sleep(QUIET);
         Ok(())
     })?;
     load.warm_up(sizes.warm_up)?;
     told("warm");
     watched.take()?;
-    let begin = Instant::now();
-    let under_load = cores(processes, || load.run())?;
+    let (begin, sent) = (Instant::now(), load.sent());
+    let (under_load, behind) = cores(processes, || load.run())?;
     let lasted = begin.elapsed();
+    let records = load.sent().iter().sum::<u64>() - sent.iter().sum::<u64>();
     let resident = kibibytes(&format!("/proc/{}/status", service.pid()), "VmRSS").unwrap_or_default();
     let tally = watched.take()?;
 
@@ -169,26 +172,28 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
     breaches::wait_for(address, plan.incidents + plan.probes)?;
     drop(watched);
     service.stop()?;
-    Ok(Figures { plan, made, cores: [quiet, under_load], resident_mb: resident >> 10, lasted, tally, latencies })
+    let (cores, resident_mb) = ([quiet, under_load], resident >> 10);
+    Ok(Figures { plan, made, cores, resident_mb, load: (records, behind), lasted, tally, latencies })
 }
 
 /// Shares of a core that processes use meanwhile.
-fn cores<const N: usize>(processes: [u32; N], meanwhile: impl FnOnce() -> Result<()>) -> Result<[f64; N]> {
+fn cores<const N: usize, T>(processes: [u32; N], meanwhile: impl FnOnce() -> Result<T>) -> Result<([f64; N], T)> {
     let used = || processes.map(|process| processor_seconds(process).unwrap_or_default());
     let (begin, before) = (Instant::now(), used());
-    meanwhile()?;
+    let done = meanwhile()?;
     let (lasted, after) = (begin.elapsed().as_secs_f64(), used());
-    Ok(std::array::from_fn(|process| (after[process] - before[process]) / lasted))
+    Ok((std::array::from_fn(|process| (after[process] - before[process]) / lasted), done))
 }
 
 impl Figures {
     fn cells(&self, watchers: usize) -> Vec<String> {
-        let Self { plan, made, cores: [quiet, load], resident_mb, lasted, tally, latencies } = self;
+        let Self { plan, made, cores: [quiet, under_load], resident_mb, load, lasted, tally, latencies } = self;
         let mut cells: Vec<_> = [plan.datasets, plan.incidents, watchers].map(|count| count.to_string()).into();
         cells.extend(made.map(|took| format!("{:.1}", took.as_secs_f64())));
-        cells.extend([quiet[0], load[0], load[1], load[2]].map(|share| format!("{share:.2}")));
+        cells.extend([quiet[0], under_load[0], under_load[1], under_load[2]].map(|share| format!("{share:.2}")));
         cells.push(resident_mb.to_string());
-        cells.push(format!("{:.0}", tally.updates as f64 / lasted.as_secs_f64()));
+        let a_second = |count: u64| format!("{:.0}", count as f64 / lasted.as_secs_f64());
+        cells.extend([a_second(load.0), millis(load.1), a_second(tally.updates)]);
         cells.extend([0.5, 0.99].map(|share| millis(tally.ages.quantile(share))));
         cells.extend(percentiles(latencies));
         cells

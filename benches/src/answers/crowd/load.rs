@@ -1,6 +1,10 @@
 //! Records of a crowd: what puts datasets in breach, and what then comes at a steady rate.
 
-use std::{collections::BTreeMap, ops::Range, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use faultline_contracts::time::UnixMillis;
 
@@ -103,13 +107,14 @@ impl Load {
         self.records.flush()
     }
 
-    /// The steady load, until all probes are tipped.
-    pub(super) fn run(&mut self) -> Result<()> {
+    /// The steady load, until all probes are tipped. Says how far behind its time a record was sent, at most.
+    pub(super) fn run(&mut self) -> Result<Duration> {
         let plan = self.plan;
-        let mut cadence = Cadence::new(plan.rate);
+        let (mut cadence, mut behind) = (Cadence::new(plan.rate), Duration::ZERO);
         let every = plan.rate / plan.probe_rate;
         for number in 0..every * plan.probes as u64 {
             let due = cadence.sleep();
+            behind = behind.max(due.elapsed());
             // In the middle of its share of the records, so that load is there before and after.
             if number % every == every / 2 {
                 let dataset = plan.incidents + (number / every) as usize;
@@ -121,7 +126,8 @@ impl Load {
             }
         }
         self.probes.flush()?;
-        self.records.flush()
+        self.records.flush()?;
+        Ok(behind)
     }
 
     fn send_steady(&mut self) -> Result<()> {
