@@ -19,9 +19,10 @@ pub(super) fn is_email(text: &str) -> bool {
         None => local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atom_byte)),
     };
     let is_domain = match domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => match address.strip_prefix("IPv6:") {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => address.parse::<std::net::Ipv4Addr>().is_ok(),
+        // The tag is a word of ABNF, in which upper and lower case are one.
+        Some(address) => match address.split_at_checked(5) {
+            Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            _ => address.parse::<std::net::Ipv4Addr>().is_ok(),
         },
         None => is_hostname(domain),
     };
@@ -121,7 +122,14 @@ mod tests {
 
     #[test]
     fn mailboxes() {
-        for good in ["a@b.c", "joe+x@example.com", r#""joe bloggs"@example.com"#, "a@[127.0.0.1]", "a@[IPv6:::1]"] {
+        for good in [
+            "a@b.c",
+            "joe+x@example.com",
+            r#""joe bloggs"@example.com"#,
+            "a@[127.0.0.1]",
+            "a@[IPv6:::1]",
+            "a@[ipv6:::1]",
+        ] {
             assert!(is_email(good), "{good}");
         }
         for bad in ["", "a", "@b", "a@", "a@b@c", ".a@b", "a..b@c", "a b@c", r#""a"b"@c"#, "a@[1.2.3]"] {
