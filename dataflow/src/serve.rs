@@ -26,7 +26,7 @@ use std::{
 use faultline_contracts::catalog::Catalog;
 use faultline_proto::{FILE_DESCRIPTOR_SET, v1::faultline_server::FaultlineServer};
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch::Sender, task::JoinHandle};
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 
 use self::{service::Service, standing::StandQueries};
 use crate::{answers::blast_radius::Bounds, config, metrics::Metrics, view::SharedView};
@@ -150,13 +150,15 @@ pub fn start(listeners: config::Serve, parts: Parts) -> Result<Server, ServeErro
     let (health, health_service) = tonic_health::server::health_reporter();
     runtime.block_on(health.set_serving::<FaultlineServer<Service>>());
 
+    // Without it the kernel holds back the second part of an answer until the first is acknowledged: 40 ms a call.
+    let connections = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
     let grpc_task = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(reflection_alpha)
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(grpc_listener), wait_for(stopped.clone()));
+        .serve_with_incoming_shutdown(connections, wait_for(stopped.clone()));
     let grpc_task = runtime.spawn(async move {
         if let Err(error) = grpc_task.await {
             tracing::error!(%error, "gRPC ended");
