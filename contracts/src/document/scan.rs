@@ -26,7 +26,7 @@ pub(super) fn scan(text: &str, max_depth: usize, tape: &mut Tape, open: &mut Vec
 }
 
 /// What ended the reading.
-pub(super) enum Fault {
+enum Fault {
     /// Where, and what should have been there.
     Syntax(usize, &'static str),
     TooDeep,

@@ -24,8 +24,8 @@ pub(super) fn compile(rules: Pair<'_>) -> (Program, Vec<Unsupported>) {
     let mut compiler = Compiler::default();
     let root = compiler.value(rules, "");
     let sides = present(&rules);
-    let Compiler { codes, unsupported, fields, .. } = compiler;
-    (Program { root, sides, codes, fields }, unsupported)
+    let Compiler { codes, unsupported, .. } = compiler;
+    (Program { root, sides, codes }, unsupported)
 }
 
 fn present<T>(rules: &[Option<T>; 2]) -> Sides {
@@ -48,8 +48,6 @@ struct Compiler {
     codes: Vec<(ReasonCode, Gate)>,
     known: FxHashMap<(ReasonCode, Gate), CodeId>,
     unsupported: Vec<Unsupported>,
-    /// Of all objects compiled.
-    fields: usize,
 }
 
 impl Compiler {
@@ -223,17 +221,14 @@ impl Compiler {
             rules.iter().flatten().flat_map(|rule| rule.fields.iter().map(|field| field.name.as_str())).collect();
         names.sort_unstable();
         names.dedup();
-        let fields: Vec<FieldTests> =
-            names.into_iter().map(|name| self.field(rules, name, &field_path(path, name))).collect();
+        let fields = names.into_iter().map(|name| self.field(rules, name, &field_path(path, name))).collect();
         let mut closed = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             if rule.is_some_and(|rule| rule.closed) {
                 closed.push(self.test(index, ReasonCode::undeclared_field(), ()));
             }
         }
-        let before = self.fields;
-        self.fields += fields.len();
-        ObjectTests::new(fields, closed, before)
+        ObjectTests::new(fields, closed)
     }
 
     fn field(&mut self, rules: [Option<&ObjectRule>; 2], name: &str, path: &str) -> FieldTests {

@@ -21,9 +21,6 @@ pub struct Findings {
     pub(super) marks: Vec<u64>,
     /// Working memory of the validator: where the declared fields of the objects being read lie.
     pub(super) places: Vec<u32>,
-    /// Working memory of the validator: for each object of its program, which field each member was in the last record.
-    /// Guesses only: another program may have written them.
-    pub(super) guesses: Vec<u32>,
 }
 
 impl Default for Findings {
@@ -52,7 +49,6 @@ impl Findings {
             details: Vec::new(),
             marks: Vec::new(),
             places: Vec::new(),
-            guesses: Vec::new(),
         }
     }
 

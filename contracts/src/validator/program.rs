@@ -146,8 +146,6 @@ pub(super) struct ObjectTests {
     keys: Vec<TextKey>,
     /// For each length of a name, the index of the first field that is as long or longer.
     by_length: Vec<u32>,
-    /// Where the guesses for its members begin in [`Findings::guesses`](super::findings::Findings::guesses).
-    pub(super) guesses: usize,
     /// Of sides that are closed: `UNDECLARED_FIELD`.
     pub(super) closed: Vec<Test<()>>,
 }
@@ -165,45 +163,26 @@ pub(super) struct FieldTests {
 }
 
 impl ObjectTests {
-    /// `guesses` is the number of fields of all objects before it.
-    pub(super) fn new(mut fields: Vec<FieldTests>, closed: Vec<Test<()>>, guesses: usize) -> Self {
+    pub(super) fn new(mut fields: Vec<FieldTests>, closed: Vec<Test<()>>) -> Self {
         let key = |field: &FieldTests| TextKey::of(field.name.as_bytes());
         fields.sort_by(|a, b| (key(a), &a.name).cmp(&(key(b), &b.name)));
         let longest = fields.last().map_or(0, |field| field.name.len());
         let by_length =
             (0..=longest + 1).map(|length| fields.partition_point(|field| field.name.len() < length) as u32).collect();
         let keys = fields.iter().map(key).collect();
-        Self { fields, keys, by_length, guesses, closed }
+        Self { fields, keys, by_length, closed }
     }
 
-    /// The index of the field of this name. Producers write members in the same order again and again: `guess` is the
-    /// field that stood at the same place last time, and becomes the one that is found.
-    #[inline(always)]
-    pub(super) fn find(&self, name: &[u8], guess: Option<&mut u32>) -> Option<usize> {
-        let key = TextKey::of(name);
-        let Some(guess) = guess else { return self.search(key, name) };
-        let place = *guess as usize;
-        if self.keys.get(place) == Some(&key) && self.is_named(place, key, name) {
-            return Some(place);
-        }
-        let found = self.search(key, name);
-        *guess = found.map_or(*guess, |place| place as u32);
-        found
-    }
-
-    /// No hashing: names of the same length are few.
-    fn search(&self, key: TextKey, name: &[u8]) -> Option<usize> {
+    /// The index of the field of this name. No hashing: names of the same length are few.
+    #[inline]
+    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
         let (&first, &end) = self.by_length.get(name.len()).zip(self.by_length.get(name.len() + 1))?;
+        let key = TextKey::of(name);
         let candidates = self.keys.get(first as usize..end as usize)?;
         // Of more than a few, most are skipped.
         let skipped = if candidates.len() > 8 { candidates.partition_point(|other| *other < key) } else { 0 };
         (first as usize + skipped..end as usize)
-            .find(|&place| self.keys[place] == key && self.is_named(place, key, name))
-    }
-
-    /// Whether the field, whose name has the same key, has this name.
-    fn is_named(&self, place: usize, key: TextKey, name: &[u8]) -> bool {
-        key.is_exact() || self.fields.get(place).is_some_and(|field| field.name.as_bytes() == name)
+            .find(|&place| self.keys[place] == key && (key.is_exact() || self.fields[place].name.as_bytes() == name))
     }
 }
 
@@ -215,6 +194,4 @@ pub(super) struct Program {
     pub(super) sides: Sides,
     /// Each once.
     pub(super) codes: Vec<(ReasonCode, Gate)>,
-    /// The number of declared fields of all objects.
-    pub(super) fields: usize,
 }

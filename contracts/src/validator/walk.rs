@@ -18,9 +18,6 @@ impl Program {
         findings.marks.clear();
         findings.marks.resize(self.codes.len().div_ceil(64), 0);
         findings.places.clear();
-        if findings.guesses.len() < self.fields {
-            findings.guesses.resize(self.fields, 0);
-        }
         let mut walk = Walk { document, findings };
         walk.value(&self.root, document.root(), self.sides);
         for word in 0..findings.marks.len() {
@@ -91,9 +88,8 @@ impl<'d> Walk<'_, 'd> {
     fn object(&mut self, tests: &ObjectTests, object: Object<'d>, sides: Sides) {
         let base = self.findings.places.len();
         self.findings.places.resize(base + tests.fields.len(), ABSENT);
-        for (n, (name, value)) in object.members().enumerate() {
-            let guess = if n < tests.fields.len() { self.findings.guesses.get_mut(tests.guesses + n) } else { None };
-            let found = tests.find(name, guess);
+        for (name, value) in object.members() {
+            let found = tests.find(name);
             if let Some(place) = found {
                 // A name that is there again takes the place of its predecessor.
                 self.findings.places[base + place] = value.index();
