@@ -5,7 +5,7 @@
 use std::{hint::black_box, path::Path, sync::Arc};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
-use faultline_benches::orders::{Order, Orders};
+use faultline_benches::orders::{self, Order, Orders};
 use faultline_contracts::{
     catalog::Catalog,
     document::{Limits, Parser},
@@ -59,8 +59,8 @@ fn record(n: usize, payload: &[u8]) -> RawRecord<'_> {
 }
 
 fn gates(criterion: &mut Criterion) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/examples/orders");
-    let catalog = Arc::new(Catalog::load(&dir).catalog);
+    let dir = Path::new(orders::CATALOG);
+    let catalog = Arc::new(Catalog::load(dir).catalog);
     let dataset = catalog.dataset_of_topic(TOPIC).cloned();
     let Some(validator) = dataset.and_then(|dataset| dataset.validator.clone()) else {
         panic!("the example catalog has a validator for {TOPIC}");

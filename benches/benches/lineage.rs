@@ -6,7 +6,7 @@
 use std::{hint::black_box, path::Path, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use faultline_benches::worker::worker;
+use faultline_benches::{orders::CATALOG, worker::worker};
 use faultline_contracts::{
     catalog::Catalog,
     ids::EntityId,
@@ -117,7 +117,7 @@ fn runs(criterion: &mut Criterion) {
 }
 
 fn decoding(criterion: &mut Criterion) {
-    let catalog = Catalog::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/examples/orders")).catalog;
+    let catalog = Catalog::load(Path::new(CATALOG)).catalog;
     let mut group = criterion.benchmark_group("lineage/decode");
     for (name, payload) in [
         ("airflow task", include_bytes!("../../operators/src/decode/fixtures/airflow_task_complete.json").as_slice()),

@@ -21,7 +21,6 @@ pub mod rca;
 pub mod records;
 pub mod surroundings;
 pub mod table;
-pub mod topics;
 pub mod windows;
 
 pub use error::{AnswersError, Result};

@@ -6,6 +6,8 @@ use faultline_contracts::time::UnixMillis;
 
 use crate::random::SplitMix64;
 
+/// The example catalog that knows orders.
+pub const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/examples/orders");
 /// Length of a compliance window in milliseconds.
 pub const WINDOW_MS: i64 = 300_000;
 /// The first window's first moment.

@@ -44,6 +44,22 @@ pub struct EnvelopeError {
 }
 
 impl Envelope {
+    /// A text of partition 0, without headers, stamped by its producer. An envelope that is to be published needs no
+    /// offset of its own: the broker gives it.
+    pub fn text(topic: &str, ts: i64, key: Option<String>, payload: String) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            partition: 0,
+            offset: 0,
+            tstype: "create".to_owned(),
+            ts,
+            headers: Vec::new(),
+            key,
+            payload: Some(payload),
+            payload_base64: None,
+        }
+    }
+
     /// The headers in pairs; a key without a value at the end is left out.
     pub fn header_pairs(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.headers.chunks_exact(2).filter_map(|pair| Some((pair[0].as_deref()?, pair[1].as_deref())))

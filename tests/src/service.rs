@@ -91,6 +91,11 @@ impl Service {
         self.process.pid()
     }
 
+    /// Where it serves gRPC.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
     /// A client of its API; to be called in a runtime.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     cadence::Cadence,
-    connection::{Client, channel, client, runtime},
+    connection::{Client, channel, client},
     error::{AnswersError, Result, call},
     lineage_events,
     records::window,
@@ -21,11 +21,12 @@ use super::{
 };
 use crate::{
     layered_dag::{LAYERS, edges, node, width},
+    orders::CATALOG,
     random::SplitMix64,
     times::Times,
+    wire::clients::runtime,
 };
 
-const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/examples/orders");
 /// How long the service may take to read the graph.
 const READ_WITHIN: Duration = Duration::from_secs(300);
 /// How many roots are looked at for each reach.
@@ -67,7 +68,7 @@ pub fn measure(surroundings: &Surroundings, sizes: &Sizes) -> Result<Table> {
     let jobs = lineage_events::publish(&kafka, &edges, window())?;
     let service = surroundings.service(&kafka, Path::new(CATALOG))?;
     let runtime = runtime()?;
-    let mut client = runtime.block_on(async { Ok::<_, AnswersError>(client(channel(service.grpc()?).await?)) })?;
+    let mut client = runtime.block_on(async { Ok::<_, AnswersError>(client(channel(service.grpc()).await?)) })?;
     let read = wait_for_graph(&runtime, &mut client, &edges, jobs)?;
     std::thread::sleep(CALM);
 

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     machine::kibibytes,
     times::Times,
-    wire::{session::progress, usage::processor_seconds},
+    wire::{session::progress, usage::processor_seconds_during},
 };
 
 /// Parts of the size that are measured.
@@ -133,7 +133,7 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
     let begin = Instant::now();
     let service = surroundings.service(&kafka, catalog.path())?;
     let made = [topics_made, begin.elapsed()];
-    let address = service.grpc()?;
+    let address = service.grpc();
     let told = |what: &str| progress(&format!("{} datasets, {:.0?}: {what}", plan.datasets, begin.elapsed()));
     told("the service is ready");
 
@@ -164,7 +164,7 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
     watched.settle(&load, SETTLED_WITHIN)?;
     let mut latencies = Times::default();
     for (dataset, due) in load.due() {
-        let heard = watched.heard(*dataset)?;
+        let heard = watched.heard(*dataset);
         let heard = heard.ok_or_else(|| AnswersError::Silence(format!("no incident of {dataset}")))?;
         latencies.record(heard.saturating_duration_since(*due));
     }
@@ -178,11 +178,10 @@ fn measure_one(surroundings: &Surroundings, plan: Plan, watchers: usize, sizes: 
 
 /// Shares of a core that processes use meanwhile.
 fn cores<const N: usize, T>(processes: [u32; N], meanwhile: impl FnOnce() -> Result<T>) -> Result<([f64; N], T)> {
-    let used = || processes.map(|process| processor_seconds(process).unwrap_or_default());
-    let (begin, before) = (Instant::now(), used());
-    let done = meanwhile()?;
-    let (lasted, after) = (begin.elapsed().as_secs_f64(), used());
-    Ok((std::array::from_fn(|process| (after[process] - before[process]) / lasted), done))
+    let begin = Instant::now();
+    let (used, done) = processor_seconds_during(processes, meanwhile)?;
+    let lasted = begin.elapsed().as_secs_f64();
+    Ok((used.map(|seconds| seconds / lasted), done))
 }
 
 impl Figures {

@@ -48,17 +48,7 @@ fn event(dataset: usize, at: UnixMillis) -> Envelope {
         "datacontenttype": "application/json",
         "data": event,
     });
-    Envelope {
-        topic: TOPIC.to_owned(),
-        partition: 0,
-        offset: 0,
-        tstype: "create".to_owned(),
-        ts: at.0,
-        headers: ["content-type", "application/cloudevents+json; charset=UTF-8"]
-            .map(|text| Some(text.to_owned()))
-            .into(),
-        key: Some(service),
-        payload: Some(value.to_string()),
-        payload_base64: None,
-    }
+    let headers = ["content-type", "application/cloudevents+json; charset=UTF-8"];
+    let headers = headers.map(|text| Some(text.to_owned())).into();
+    Envelope { headers, ..Envelope::text(TOPIC, at.0, Some(service), value.to_string()) }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use faultline_tests::{envelope::EnvelopeError, servers::ServerError};
+use faultline_tests::servers::ServerError;
 
 use crate::wire::WireError;
 
@@ -18,9 +18,6 @@ pub enum AnswersError {
     /// The service or a Kafka client failed.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// A captured input is not of its form.
-    #[error(transparent)]
-    Capture(#[from] EnvelopeError),
     /// The service takes no connection.
     #[error("cannot connect to {address}: {source}")]
     Connect {

@@ -5,11 +5,9 @@ use std::{fmt::Write as _, fs, path::Path};
 use tempfile::TempDir;
 
 use super::error::Result;
-use crate::wire::error::io;
+use crate::{orders::CATALOG, wire::error::io};
 
-/// The catalog whose contract and schema are used.
-const ORDERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/examples/orders");
-/// The contract's file.
+/// The contract's file in the orders catalog.
 const CONTRACT: &str = "orders.created.odcs.yaml";
 /// The schema's folder, and its file.
 const SCHEMA: [&str; 2] = ["schemas/orders.created", "17.json"];
@@ -61,7 +59,7 @@ pub fn catalog(datasets: usize) -> Result<TempDir> {
         _ = writeln!(text, "- {{id: {}}}", service(n));
     }
     fs::write(dir.path().join("catalog.yaml"), text).map_err(failed())?;
-    let (from, [folder, schema]) = (Path::new(ORDERS), SCHEMA);
+    let (from, [folder, schema]) = (Path::new(CATALOG), SCHEMA);
     fs::create_dir_all(dir.path().join(folder)).map_err(failed())?;
     for file in [Path::new(CONTRACT), &Path::new(folder).join(schema)] {
         fs::copy(from.join(file), dir.path().join(file)).map_err(failed())?;

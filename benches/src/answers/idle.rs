@@ -4,8 +4,6 @@
 //! health check, is answered from a map beside the server: what it takes is what gRPC takes.
 
 use std::{
-    fs::File,
-    io::BufReader,
     path::Path,
     time::{Duration, Instant},
 };
@@ -13,22 +11,21 @@ use std::{
 use faultline_proto::v1::{
     ExplainIncidentRequest, GetBlastRadiusRequest, GetDatasetRequest, GetStatusRequest, ListIncidentsRequest,
 };
-use faultline_tests::{envelope::read_envelopes, servers::KafkaServer};
+use faultline_tests::servers::KafkaServer;
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{
     cadence::Cadence,
-    connection::{Client, channel, client, runtime},
+    connection::{Client, channel, client},
     error::{AnswersError, Result, call},
     surroundings::{CALM, Surroundings},
     table::{PERCENTILES, Table, millis, percentiles},
 };
-use crate::{times::Times, wire::error::io};
+use crate::{orders::CATALOG, times::Times, wire::clients::runtime};
 
-const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/examples/orders");
 const TOPIC: &str = "raw.orders.events";
-const PARTITIONS: i32 = 6;
+const PARTITIONS: u32 = 6;
 const DATASET: &str = "urn:dp:orders:created";
 /// What the orders incident was made from.
 const CAUSE: &str = "deployment:orders-svc:v3.17";
@@ -87,7 +84,7 @@ pub fn measure(surroundings: &Surroundings, sizes: &Sizes) -> Result<Table> {
     let kafka = surroundings.broker(&[TOPIC.to_owned()], PARTITIONS)?;
     publish_incident(&kafka)?;
     let service = surroundings.service(&kafka, Path::new(CATALOG))?;
-    let (runtime, address) = (runtime()?, service.grpc()?);
+    let (runtime, address) = (runtime()?, service.grpc());
     let mut asker = runtime.block_on(Asker::wait_for_incident(channel(address)))?;
     std::thread::sleep(CALM);
 
@@ -137,9 +134,7 @@ fn table(surroundings: &Surroundings, sizes: &Sizes, times: &[Times]) -> Table {
 
 fn publish_incident(kafka: &KafkaServer) -> Result<()> {
     for capture in ["input.jsonl", "spans.jsonl"] {
-        let path = Path::new(CATALOG).join(capture);
-        let file = File::open(&path).map_err(io(format!("open {}", path.display())))?;
-        kafka.publish(&read_envelopes(BufReader::new(file))?)?;
+        kafka.publish_file(&Path::new(CATALOG).join(capture))?;
     }
     Ok(())
 }

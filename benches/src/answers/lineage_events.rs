@@ -54,17 +54,7 @@ fn event(job: &str, flows: &Flows<'_>, at: UnixMillis) -> Envelope {
         "inputs": names(inputs),
         "outputs": names(outputs),
     });
-    Envelope {
-        topic: TOPIC.to_owned(),
-        partition: 0,
-        offset: 0,
-        tstype: "create".to_owned(),
-        ts: at.0,
-        headers: Vec::new(),
-        key: Some(job.to_owned()),
-        payload: Some(value.to_string()),
-        payload_base64: None,
-    }
+    Envelope::text(TOPIC, at.0, Some(job.to_owned()), value.to_string())
 }
 
 /// `<namespace>/<name>` as OpenLineage has it.

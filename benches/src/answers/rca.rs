@@ -18,7 +18,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     cadence::Cadence,
-    connection::{Client, channel, client, runtime},
+    connection::{Client, channel, client},
     deployment_events,
     error::{AnswersError, Result, call},
     generated,
@@ -27,7 +27,7 @@ use super::{
     table::{PERCENTILES, Table, percentiles},
     windows,
 };
-use crate::times::Times;
+use crate::{times::Times, wire::clients::runtime};
 
 /// Failing records without which a window is not called in breach before its end: the default of `signals.min_volume`.
 pub const TIPPING: u64 = 50;
@@ -72,10 +72,10 @@ pub fn measure(surroundings: &Surroundings, sizes: &Sizes) -> Result<Table> {
     let service = surroundings.service(&kafka, catalog.path())?;
     let mut records = Records::connect(kafka.bootstrap(), linger_ms, window)?;
     prime(&mut records, datasets)?;
-    windows::wait_for(service.grpc()?, [0, datasets as u64 * (TIPPING - 1)])?;
+    windows::wait_for(service.grpc(), [0, datasets as u64 * (TIPPING - 1)])?;
     std::thread::sleep(CALM);
 
-    let (due, heard) = tip(service.grpc()?, &mut records, (datasets, rate))?;
+    let (due, heard) = tip(service.grpc(), &mut records, (datasets, rate))?;
     service.stop()?;
     let mut times = [(); 3].map(|()| Times::default());
     for Heard { dataset, incident, cause } in heard {

@@ -10,11 +10,8 @@ use faultline_tests::{
     service::CONTROL_TOPICS,
 };
 
-use super::{error::Result, topics::create_topics};
-use crate::wire::{
-    WireError,
-    service::{Service, ServiceOptions, Settings},
-};
+use super::error::Result;
+use crate::wire::service::{self, Service, ServiceOptions, Settings};
 
 /// What the names of the service's own topics begin with: its default, so that captured inputs fit.
 const PREFIX: &str = "signal_factory";
@@ -40,19 +37,17 @@ impl Surroundings {
     /// # Errors
     /// It is not there.
     pub fn program(&self) -> Result<PathBuf> {
-        let beside = || std::env::current_exe().map(|this| this.with_file_name("faultline")).unwrap_or_default();
-        let path = self.faultline.clone().unwrap_or_else(beside);
-        if path.is_file() { Ok(path) } else { Err(WireError::NoProgram { path }.into()) }
+        Ok(service::program(self.faultline.as_deref())?)
     }
 
     /// A broker as in production, with the service's own topics and these of data, each of so many partitions.
     ///
     /// # Errors
     /// It does not start, or does not make the topics.
-    pub fn broker(&self, data: &[String], partitions: i32) -> Result<KafkaServer> {
+    pub fn broker(&self, data: &[String], partitions: u32) -> Result<KafkaServer> {
         let kafka = KafkaServer::start_with(&KafkaOptions::production())?;
-        create_topics(&kafka, &CONTROL_TOPICS.map(str::to_owned), 1)?;
-        create_topics(&kafka, data, partitions)?;
+        kafka.create_topics(&CONTROL_TOPICS, 1)?;
+        kafka.create_topics(data, partitions)?;
         Ok(kafka)
     }
 

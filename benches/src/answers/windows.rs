@@ -8,9 +8,10 @@ use std::{
 use faultline_proto::v1::ListComplianceWindowsRequest;
 
 use super::{
-    connection::{Client, channel, client, runtime},
+    connection::{Client, channel, client},
     error::{AnswersError, Result, call},
 };
+use crate::wire::clients::runtime;
 
 /// How long the service may take to read what was sent.
 const READ_WITHIN: Duration = Duration::from_secs(120);

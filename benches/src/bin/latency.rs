@@ -3,12 +3,14 @@
 use std::{error::Error, io::Write as _, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use faultline_benches::wire::{
-    WireError,
-    latency::{self, LatencyOptions},
-    machine,
-    service::Settings,
-    session::progress,
+use faultline_benches::{
+    orders,
+    wire::{
+        latency::{self, LatencyOptions},
+        machine,
+        service::{self, Settings},
+        session::progress,
+    },
 };
 
 #[global_allocator]
@@ -50,16 +52,9 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let program = match arguments.faultline {
-        Some(path) => path,
-        None => std::env::current_exe()?.with_file_name("faultline"),
-    };
-    if !program.is_file() {
-        return Err(WireError::NoProgram { path: program }.into());
-    }
     let options = LatencyOptions {
-        program,
-        catalog: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/examples/orders")).canonicalize()?,
+        program: service::program(arguments.faultline.as_deref())?,
+        catalog: PathBuf::from(orders::CATALOG).canonicalize()?,
         workers: arguments.workers,
         rates: arguments.rate,
         lengths: [arguments.warm_up, arguments.seconds].map(Duration::from_secs),

@@ -4,13 +4,15 @@
 use std::{error::Error, io::Write as _, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use faultline_benches::wire::{
-    WireError,
-    child::{Child, Work},
-    contestant::Contestant,
-    machine, report,
-    service::Settings,
-    session::{Session, SessionOptions, progress},
+use faultline_benches::{
+    orders,
+    wire::{
+        child::{Child, Work},
+        contestant::Contestant,
+        machine, report,
+        service::{self, Settings},
+        session::{Session, SessionOptions, progress},
+    },
 };
 
 #[global_allocator]
@@ -80,14 +82,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(Internal::Contestant(child)) = internal {
         return Ok(child.run()?);
     }
-    let program = match &session.faultline {
-        Some(path) => path.clone(),
-        None => std::env::current_exe()?.with_file_name("faultline"),
-    };
-    if !program.is_file() {
-        return Err(WireError::NoProgram { path: program }.into());
-    }
-    let catalog = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/examples/orders")).canonicalize()?;
+    let program = service::program(session.faultline.as_deref())?;
+    let catalog = PathBuf::from(orders::CATALOG).canonicalize()?;
     progress(&format!("publishing {} records", session.records));
     let running = Session::start(SessionOptions {
         records: session.records,

@@ -9,13 +9,22 @@ use rdkafka::{
     message::BorrowedMessage,
     producer::{BaseProducer, BaseRecord, Producer},
 };
+use tokio::runtime::Runtime;
 
-use super::error::{Result, WireError, kafka};
+use super::error::{Result, WireError, io, kafka};
 
 /// How long one request may take.
 pub const REQUEST: Duration = Duration::from_secs(10);
 /// How long a consumer waits for a record, or a producer for room, before something is wrong.
 pub const SILENCE: Duration = Duration::from_secs(30);
+
+/// A runtime on the thread that asks: between a call and its answer no other thread of this process has a part.
+///
+/// # Errors
+/// The system refuses it.
+pub fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("make a runtime"))
+}
 
 /// A client without further settings.
 #[must_use]

@@ -20,7 +20,7 @@ use super::{
     load::{INPUT, PARTITIONS},
     pace::{Pace, Stretch},
     service::{Service, ServiceOptions, Settings, evidence_topic},
-    usage::{peak_resident, processor_seconds},
+    usage::{peak_resident, processor_seconds_during},
 };
 
 /// The rate and length at which everything is warmed up before the first measurement: enough for the broker's compilers.
@@ -112,11 +112,10 @@ pub fn measure(options: &LatencyOptions, mut told: impl FnMut(&Latencies)) -> Re
         let count = (u128::from(rate) * length.as_millis() / 1_000) as u64;
         let stretch = Stretch { start: Instant::now() + AHEAD, first, count, rate };
         first += count;
-        let before = processes.map(|process| processor_seconds(process).unwrap_or_default());
-        let (histogram, generator_behind) = one(&pace, &consumer, &stretch)?;
+        let (used, (histogram, generator_behind)) =
+            processor_seconds_during(processes, || one(&pace, &consumer, &stretch))?;
         let lasted = stretch.start.elapsed().as_secs_f64();
-        let after = processes.map(|process| processor_seconds(process).unwrap_or_default());
-        let [service, broker, harness] = [0, 1, 2].map(|process| (after[process] - before[process]) / lasted);
+        let [service, broker, harness] = used.map(|seconds| seconds / lasted);
         let peak_resident = peak_resident(processes[0]).unwrap_or_default();
         Ok::<_, WireError>(Latencies { rate, histogram, generator_behind, service, broker, harness, peak_resident })
     };

@@ -1,14 +1,18 @@
 //! `faultline run` as a contestant: started anew for each run, asked for its counts, and stopped.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use faultline::config::Config;
 use faultline_contracts::time::UnixMillis;
 use faultline_proto::v1::{ListComplianceWindowsRequest, MinAsOf, PartitionOffset};
 use faultline_tests::service;
 
 use super::{
-    error::{Result, WireError, io},
+    clients::runtime,
+    error::{Result, WireError},
     load::INPUT,
 };
 use crate::orders::Windows;
@@ -52,6 +56,16 @@ impl Settings {
         let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}: \"{value}\"")).collect();
         format!("{{{}}}", pairs.join(", "))
     }
+}
+
+/// The program to measure: this one, or else `faultline` beside the program that runs.
+///
+/// # Errors
+/// It is not there.
+pub fn program(named: Option<&Path>) -> Result<PathBuf> {
+    let beside = || std::env::current_exe().map(|this| this.with_file_name(NAME)).unwrap_or_default();
+    let path = named.map_or_else(beside, Path::to_owned);
+    if path.is_file() { Ok(path) } else { Err(WireError::NoProgram { path }) }
 }
 
 /// A running service. Dropping it kills the process.
@@ -101,15 +115,10 @@ impl Service {
         Ok(())
     }
 
-    /// Where it serves gRPC: what the configuration says that it was started with.
-    ///
-    /// # Errors
-    /// That configuration cannot be read.
-    pub fn grpc(&self) -> Result<SocketAddr> {
-        let path = self.0.dir().join("faultline.yaml");
-        let config = Config::load(&path)
-            .map_err(|error| WireError::Form { what: path.display().to_string(), message: error.to_string() })?;
-        Ok(config.serve.grpc)
+    /// Where it serves gRPC.
+    #[must_use]
+    pub fn grpc(&self) -> SocketAddr {
+        self.0.grpc()
     }
 
     /// How many records it has judged.
@@ -128,9 +137,7 @@ impl Service {
     /// # Errors
     /// It does not answer, or says that it could not judge a record.
     pub fn windows(&self, lengths: &[i64]) -> Result<Windows> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("make a runtime"))?;
-        runtime.block_on(self.list_windows(lengths)).map_err(WireError::Grpc)
+        runtime()?.block_on(self.list_windows(lengths)).map_err(WireError::Grpc)
     }
 
     async fn list_windows(&self, lengths: &[i64]) -> Result<Windows, String> {

@@ -242,7 +242,7 @@ impl Session {
         let action = format!("delete {topic}");
         let admin: AdminClient<DefaultClientContext> =
             clients::client(self.kafka.bootstrap()).create().map_err(kafka(&action))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io(&action))?;
+        let runtime = clients::runtime()?;
         let deleted = runtime.block_on(admin.delete_topics(&[topic], &AdminOptions::new())).map_err(kafka(&action))?;
         for outcome in deleted {
             outcome.map_err(|(_, code)| kafka(&action)(rdkafka::error::KafkaError::AdminOp(code)))?;

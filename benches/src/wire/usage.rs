@@ -106,6 +106,20 @@ pub fn processor_seconds(process: u32) -> Option<f64> {
     faultline_tests::service::processor_seconds(process).ok()
 }
 
+/// Processor time that processes use while something is done, in seconds, and what came of it.
+///
+/// # Errors
+/// It fails.
+pub fn processor_seconds_during<const N: usize, T, E>(
+    processes: [u32; N],
+    done: impl FnOnce() -> Result<T, E>,
+) -> Result<([f64; N], T), E> {
+    let used = || processes.map(|process| processor_seconds(process).unwrap_or_default());
+    let (before, outcome) = (used(), done()?);
+    let after = used();
+    Ok((std::array::from_fn(|process| after[process] - before[process]), outcome))
+}
+
 /// The most memory that a process has had resident, in bytes.
 #[must_use]
 pub fn peak_resident(process: u32) -> Option<u64> {

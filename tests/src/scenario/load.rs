@@ -80,16 +80,12 @@ impl Load {
                 Vec::new()
             };
             let partition = random.below(offsets.len() as u64) as usize;
+            let (key, payload) = (Some(order.order_id.clone()), serde_json::to_string(&order)?);
             envelopes.push(Envelope {
-                topic: self.topic.clone(),
                 partition: partition as i32,
                 offset: offsets[partition],
-                tstype: "create".to_owned(),
-                ts: time.0,
                 headers,
-                key: Some(order.order_id.clone()),
-                payload: Some(serde_json::to_string(&order)?),
-                payload_base64: None,
+                ..Envelope::text(&self.topic, time.0, key, payload)
             });
             offsets[partition] += 1;
         }

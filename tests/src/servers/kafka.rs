@@ -2,6 +2,7 @@
 
 mod live;
 mod messages;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,10 +12,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use futures_executor::block_on;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::error::{Result, ServerError, file, kafka};
@@ -48,7 +46,6 @@ const CLUSTER_ID: &str = "ZmF1bHRsaW5lLXRlc3RzLQ";
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-const TOPIC_READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Starts are tried anew on other ports, since another process may take one between choice and use.
 const START_ATTEMPTS: usize = 3;
@@ -176,44 +173,6 @@ impl KafkaServer {
     /// The broker's log.
     pub fn log(&self) -> PathBuf {
         self.dir.path().join("kafka.log")
-    }
-
-    /// Makes a topic and waits until each of its partitions has a leader.
-    pub fn create_topic(&self, name: &str, partitions: u32) -> Result<()> {
-        self.create_topic_with(name, partitions, &[])
-    }
-
-    /// [`KafkaServer::create_topic`] with topic properties, such as `("cleanup.policy", "compact")`.
-    pub fn create_topic_with(&self, name: &str, partitions: u32, properties: &[(&str, &str)]) -> Result<()> {
-        let action = format!("create topic {name} of {partitions} partitions");
-        let count = i32::try_from(partitions)
-            .map_err(|_| ServerError::Topic(format!("cannot {action}: too many partitions")))?;
-        let mut topic = NewTopic::new(name, count, TopicReplication::Fixed(1));
-        for (key, value) in properties {
-            topic = topic.set(key, value);
-        }
-        let admin: AdminClient<DefaultClientContext> = self.client_config().create().map_err(kafka(&action))?;
-        let options = AdminOptions::new().operation_timeout(Some(TOPIC_READY_WITHIN));
-        for outcome in block_on(admin.create_topics([&topic], &options)).map_err(kafka(&action))? {
-            outcome.map_err(|(_, code)| ServerError::Topic(format!("cannot {action}: {code}")))?;
-        }
-        let Some(process) = &self.process else {
-            return Err(ServerError::Topic(format!("cannot {action}: the broker is stopped")));
-        };
-        process.wait_until_ready(TOPIC_READY_WITHIN, || match self.partitions(name) {
-            Ok(led) if led == partitions => Ok(()),
-            Ok(led) => Err(format!("{led} of {partitions} partitions of {name} have a leader")),
-            Err(unready) => Err(unready.to_string()),
-        })
-    }
-
-    /// How many partitions of a topic have a leader.
-    pub fn partitions(&self, topic: &str) -> Result<u32> {
-        let action = format!("read the metadata of topic {topic}");
-        let client: BaseConsumer = self.client_config().create().map_err(kafka(&action))?;
-        let metadata = client.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(kafka(&action))?;
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        Ok(partitions.map(|partition| u32::from(partition.leader() >= 0)).sum())
     }
 
     fn client_config(&self) -> ClientConfig {

@@ -8,10 +8,13 @@ use std::{
 
 use faultline_proto::v1::ListIncidentsRequest;
 
-use crate::answers::{
-    connection::{Client, channel, client, runtime},
-    error::{AnswersError, Result, call},
-    generated,
+use crate::{
+    answers::{
+        connection::{Client, channel, client},
+        error::{AnswersError, Result, call},
+        generated,
+    },
+    wire::clients::runtime,
 };
 
 /// How long the last one may take to be there.

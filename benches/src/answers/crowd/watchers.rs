@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use super::load::Load;
 use crate::{
     answers::{
-        connection::{Client, channel, client, runtime},
+        connection::{Client, channel, client},
         deployment_events,
         error::{AnswersError, Result, call},
         generated,
     },
     times::Times,
-    wire::{error::io, marks::now_us},
+    wire::{clients::runtime, error::io, marks::now_us},
 };
 
 /// How long it may take until every watcher has its first message.
@@ -90,7 +90,7 @@ impl Watchers {
         let (wanted, until_unwanted) = oneshot::channel();
         let shared = Arc::clone(&state);
         let watching = move || {
-            let outcome = runtime().and_then(|runtime| {
+            let outcome = runtime().map_err(AnswersError::from).and_then(|runtime| {
                 runtime.block_on(async {
                     spawn_all(address, all, streams.max(1), &shared).await?;
                     // Nothing is ever sent: it ends when the sender is dropped.
@@ -122,8 +122,8 @@ impl Watchers {
     }
 
     /// When a probe's incident was heard of.
-    pub(super) fn heard(&self, dataset: usize) -> Result<Option<Instant>> {
-        Ok(lock(&self.state).heard.get(&dataset).copied())
+    pub(super) fn heard(&self, dataset: usize) -> Option<Instant> {
+        lock(&self.state).heard.get(&dataset).copied()
     }
 
     /// Waits until each watcher knows of all failing records that were sent to its dataset.

@@ -27,15 +27,9 @@ pub(super) fn of_cluster(
     let mut events = Vec::new();
     let mut event = |topic: &str, headers: &[&str], value: &Value, random: &mut Random| {
         events.push(Envelope {
-            topic: topic.to_owned(),
-            partition: 0,
             offset: offsets.next(topic, 0, random),
-            tstype: "create".to_owned(),
-            ts: at,
             headers: headers.iter().map(|part| Some((*part).to_owned())).collect(),
-            key: None,
-            payload: Some(value.to_string()),
-            payload_base64: None,
+            ..Envelope::text(topic, at, None, value.to_string())
         });
     };
     let deployed: Option<(&str, u32)> = match cluster * 30 / disorder.clusters.max(1) {

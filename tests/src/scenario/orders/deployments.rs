@@ -105,15 +105,8 @@ fn binary(offset: i64, event: &Value) -> Result<Envelope, ScenarioError> {
 }
 
 fn envelope(offset: i64, event: &Value, headers: &[(&str, &str)], value: &Value) -> Result<Envelope, ScenarioError> {
-    Ok(Envelope {
-        topic: TOPIC.to_owned(),
-        partition: 0,
-        offset,
-        tstype: "create".to_owned(),
-        ts: millis(event["context"]["timestamp"].as_str().unwrap_or_default())?,
-        headers: headers.iter().flat_map(|(k, v)| [Some((*k).to_owned()), Some((*v).to_owned())]).collect(),
-        key: event["subject"]["id"].as_str().map(str::to_owned),
-        payload: Some(json_text(value.clone())?),
-        payload_base64: None,
-    })
+    let ts = millis(event["context"]["timestamp"].as_str().unwrap_or_default())?;
+    let headers = headers.iter().flat_map(|(k, v)| [Some((*k).to_owned()), Some((*v).to_owned())]).collect();
+    let key = event["subject"]["id"].as_str().map(str::to_owned);
+    Ok(Envelope { offset, headers, ..Envelope::text(TOPIC, ts, key, json_text(value.clone())?) })
 }

@@ -214,15 +214,6 @@ fn facets(run: &DagRun) -> Value {
 /// The transport's key is the root's job, where there is one, so that a family of runs stays in order.
 fn envelope(offset: i64, run: &DagRun, time: &str, event: &Value) -> Result<Envelope, ScenarioError> {
     let root = run.triggered_by.map_or(run.dag, |(index, ..)| RUNS[index].dag);
-    Ok(Envelope {
-        topic: TOPIC.to_owned(),
-        partition: 0,
-        offset,
-        tstype: "create".to_owned(),
-        ts: millis(time)?,
-        headers: Vec::new(),
-        key: Some(format!("run:{NAMESPACE}/{root}")),
-        payload: Some(json_text(event.clone())?),
-        payload_base64: None,
-    })
+    let key = Some(format!("run:{NAMESPACE}/{root}"));
+    Ok(Envelope { offset, ..Envelope::text(TOPIC, millis(time)?, key, json_text(event.clone())?) })
 }

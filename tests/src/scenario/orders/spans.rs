@@ -28,17 +28,8 @@ pub fn exports(orders: &[Envelope]) -> Result<Vec<Envelope>, ScenarioError> {
         .map(|(number, batch)| {
             let spans: Vec<Value> = batch.iter().map(|(order, traceparent)| span(order, traceparent)).collect();
             let last = batch.iter().map(|(order, _)| order.ts).max().unwrap_or_default();
-            Ok(Envelope {
-                topic: TOPIC.to_owned(),
-                partition: 0,
-                offset: 7_310_544 + number,
-                tstype: "create".to_owned(),
-                ts: last + EXPORT_DELAY_MS,
-                headers: Vec::new(),
-                key: None,
-                payload: Some(json_text(export(&spans))?),
-                payload_base64: None,
-            })
+            let batch = Envelope::text(TOPIC, last + EXPORT_DELAY_MS, None, json_text(export(&spans))?);
+            Ok(Envelope { offset: 7_310_544 + number, ..batch })
         })
         .collect()
 }
