@@ -58,7 +58,7 @@ fn window(n: usize, window: i64, status: WindowStatus, breached: bool) -> Compli
     let start = UnixMillis(window * WIDTH);
     let mut tally = WindowTally::default();
     if breached {
-        let reason = tally.by_signature.entry("MISSING_FIELD:field".into()).or_default();
+        let reason = tally.by_signature.get_or_default("MISSING_FIELD:field".into());
         for offset in 0..100 {
             let at = RecordCoordinates { topic: "raw.events", partition: 0, offset };
             let id = EvidenceId::of(at, start.plus(offset));
@@ -69,7 +69,7 @@ fn window(n: usize, window: i64, status: WindowStatus, breached: bool) -> Compli
     } else {
         tally.verdicts = Verdicts { pass: 1_000, fail: 0, warn: 0 };
     }
-    tally.by_producer.insert("svc".into(), tally.verdicts);
+    tally.by_producer = [("svc".into(), tally.verdicts)].into_iter().collect();
     let key = WindowKey { dataset: dataset(n), start };
     ComplianceWindow { key, end: start.plus(WIDTH), status, tally: Arc::new(tally) }
 }
@@ -92,8 +92,10 @@ impl Changing {
                 Verdicts { pass: 1, ..Verdicts::default() }
             };
             tally.verdicts.add(more);
-            tally.by_signature.values_mut().for_each(|reason| reason.count += more.fail);
-            tally.by_producer.values_mut().for_each(|producer| producer.add(more));
+            if more.fail > 0 {
+                tally.by_signature.get_or_default("MISSING_FIELD:field".into()).count += more.fail;
+            }
+            tally.by_producer.get_or_default("svc".into()).add(more);
             window.tally = Arc::new(tally);
             changes.push((window.clone(), 1));
         }

@@ -55,12 +55,12 @@ impl Records {
                 let (topic, producer) = ("raw.events".into(), "svc".into());
                 let sample = || FailureSample { id, topic, producer, trace_id: None, dag_run_id: None };
                 let reason = records.reasons[records.random.below(REASONS as u64) as usize].clone();
-                tally.by_signature.entry(reason).or_default().insert(id, sample);
+                tally.by_signature.get_or_default(reason).insert(id, sample);
                 tally.verdicts = Verdicts { fail: 1, ..Verdicts::default() };
             } else {
                 tally.verdicts = Verdicts { pass: 1, ..Verdicts::default() };
             }
-            tally.by_producer.insert("svc".into(), tally.verdicts);
+            tally.by_producer = [("svc".into(), tally.verdicts)].into_iter().collect();
             ComplianceDelta { key: WindowKey { dataset, start }, tally }
         };
         (0..UPDATES).map(|_| one(self)).collect()

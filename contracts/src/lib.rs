@@ -29,6 +29,7 @@ pub mod reason;
 pub mod record;
 pub mod schema;
 pub mod signal;
+pub mod sorted_map;
 pub mod time;
 pub mod trace;
 pub mod validator;

@@ -1,6 +1,6 @@
 //! Why a record failed, in codes that are bounded in number because they come from contracts, not from records.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +127,12 @@ impl Signature {
     /// The reason codes that it joins.
     pub fn codes(&self) -> impl Iterator<Item = &str> {
         self.0.split('+')
+    }
+}
+
+impl Borrow<str> for Signature {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

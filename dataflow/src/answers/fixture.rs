@@ -84,7 +84,7 @@ fn window(start: UnixMillis, status: WindowStatus, breach: Option<&Breach>) -> C
         tally.verdicts = breach.verdicts;
         let digest =
             FailureDigest { count: 1_120, last: Some(breach.last_failure), earliest: Arc::clone(&breach.earliest) };
-        tally.by_signature.insert(breach.signature.clone(), digest);
+        tally.by_signature = [(breach.signature.clone(), digest)].into_iter().collect();
     }
     let key = WindowKey { dataset: ORDERS.into(), start };
     Change::Window(ComplianceWindow { key, end: start.plus(300_000), status, tally: Arc::new(tally) })

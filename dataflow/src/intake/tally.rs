@@ -4,7 +4,7 @@
 //! is looked for among the few that were met lately, without hashing texts, and only what is beyond them goes to an
 //! ordered map.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use faultline_contracts::{
     catalog::DatasetEntry,
@@ -37,7 +37,8 @@ struct OpenTally {
     producers: Vec<(Arc<str>, Verdicts)>,
     signatures: Vec<(Box<[ReasonCode]>, FailureDigest)>,
     /// Beyond the near ones. Bounded by the records of one tick; the window operator holds the bound of a window.
-    more: WindowTally,
+    more_producers: BTreeMap<Arc<str>, Verdicts>,
+    more_signatures: BTreeMap<Signature, FailureDigest>,
 }
 
 impl TickTallies {
@@ -87,7 +88,8 @@ impl TickTallies {
                     start,
                     producers: Vec::new(),
                     signatures: Vec::new(),
-                    more: WindowTally::default(),
+                    more_producers: BTreeMap::new(),
+                    more_signatures: BTreeMap::new(),
                 });
                 self.windows.len() - 1
             });
@@ -105,7 +107,7 @@ impl OpenTally {
                 let last = self.producers.len() - 1;
                 &mut self.producers[last].1
             }
-            None => self.more.by_producer.entry(shared(producer)).or_default(),
+            None => self.more_producers.entry(shared(producer)).or_default(),
         }
     }
 
@@ -117,14 +119,18 @@ impl OpenTally {
                 let last = self.signatures.len() - 1;
                 &mut self.signatures[last].1
             }
-            None => self.more.by_signature.entry(Signature::of(codes)).or_default(),
+            None => self.more_signatures.entry(Signature::of(codes)).or_default(),
         }
     }
 
     fn delta(self) -> ComplianceDelta {
-        let Self { dataset, start, producers, signatures, more: mut tally } = self;
-        tally.by_producer.extend(producers);
-        tally.by_signature.extend(signatures.into_iter().map(|(codes, digest)| (Signature::of(&codes), digest)));
+        let Self { dataset, start, producers, signatures, more_producers, more_signatures } = self;
+        let signatures = signatures.into_iter().map(|(codes, digest)| (Signature::of(&codes), digest));
+        let mut tally = WindowTally {
+            verdicts: Verdicts::default(),
+            by_signature: more_signatures.into_iter().chain(signatures).collect(),
+            by_producer: more_producers.into_iter().chain(producers).collect(),
+        };
         for verdicts in tally.by_producer.values() {
             tally.verdicts.add(*verdicts);
         }

@@ -11,11 +11,12 @@ use faultline_contracts::{
     time::UnixMillis,
     window::{ComplianceWindow, Verdicts, WindowKey, WindowStatus, WindowTally},
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use super::{ComplianceDelta, LateRecords, WindowOptions};
 
-/// What one epoch does: changes of windows in the order of their keys, each as a retraction and an addition.
+/// What one epoch does: changes of windows, each as a retraction and an addition, at most one of a window.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) windows: Vec<(ComplianceWindow, isize)>,
@@ -27,8 +28,25 @@ pub(super) struct LiveWindows {
     width: i64,
     grace: i64,
     watermark: Option<UnixMillis>,
-    /// Looked up by dataset, and put in order where it is iterated.
-    by_start: BTreeMap<UnixMillis, FxHashMap<EntityId, Arc<WindowTally>>>,
+    by_start: BTreeMap<UnixMillis, WindowsOfStart>,
+}
+
+/// By dataset; within a step, a window is known by its place.
+type WindowsOfStart = IndexMap<EntityId, LiveWindow, FxBuildHasher>;
+
+#[derive(Default)]
+struct LiveWindow {
+    /// None until the step that has made the window counts.
+    tally: Option<Arc<WindowTally>>,
+    /// Within a step: which of the deltas gathered is this window's.
+    gathered: Option<usize>,
+}
+
+/// The records of one window in one epoch, whoever has read them.
+struct Gathered {
+    delta: ComplianceDelta,
+    /// The window's place among those of its start.
+    place: usize,
 }
 
 impl LiveWindows {
@@ -51,11 +69,11 @@ impl LiveWindows {
 
     /// How many windows are alive, and how many of them are provisional.
     pub(super) fn count(&self) -> (usize, usize) {
-        let live = self.by_start.values().map(FxHashMap::len).sum();
+        let live = self.by_start.values().map(IndexMap::len).sum();
         (live, self.provisional().map(|(_, windows)| windows.len()).sum())
     }
 
-    fn provisional(&self) -> impl Iterator<Item = (&UnixMillis, &FxHashMap<EntityId, Arc<WindowTally>>)> {
+    fn provisional(&self) -> impl Iterator<Item = (&UnixMillis, &WindowsOfStart)> {
         let first = self.watermark.map_or(Unbounded, |watermark| Excluded(watermark.plus(-self.width)));
         self.by_start.range((first, Unbounded))
     }
@@ -73,12 +91,12 @@ impl LiveWindows {
     pub(super) fn step(&mut self, deltas: Vec<ComplianceDelta>, watermark: Option<UnixMillis>) -> Step {
         let before = self.watermark;
         let after = before.max(watermark);
-        let mut changes = Vec::new();
+        let mut changes = Vec::with_capacity(2 * deltas.len());
         self.retire(before, after, &mut changes);
-        let late = self.count_in(deltas, before, after, &mut changes);
+        let (gathered, late) = self.gather(deltas, after);
         self.finalise(before, after, &mut changes);
+        self.count_in(gathered, before, after, &mut changes);
         self.watermark = after;
-        changes.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
         Step { windows: changes, late }
     }
 
@@ -93,67 +111,43 @@ impl LiveWindows {
             if after < Some(end.plus(self.grace)) || before < Some(end) {
                 break;
             }
-            for (dataset, tally) in entry.remove() {
-                changes.push((self.window(WindowKey { dataset, start }, tally, before), -1));
+            for (dataset, LiveWindow { tally, .. }) in entry.remove() {
+                let key = WindowKey { dataset, start };
+                changes.extend(tally.map(|tally| (self.window(key, tally, before), -1)));
             }
         }
     }
 
-    fn count_in(
-        &mut self,
-        deltas: Vec<ComplianceDelta>,
-        before: Option<UnixMillis>,
-        after: Option<UnixMillis>,
-        changes: &mut Vec<(ComplianceWindow, isize)>,
-    ) -> Vec<LateRecords> {
+    /// Puts together what came of each window: its tally is merged once an epoch, in whatever parts it came.
+    fn gather(&mut self, deltas: Vec<ComplianceDelta>, after: Option<UnixMillis>) -> (Vec<Gathered>, Vec<LateRecords>) {
+        let mut all: Vec<Gathered> = Vec::with_capacity(deltas.len());
         let mut late: BTreeMap<EntityId, Verdicts> = BTreeMap::new();
-        for ComplianceDelta { key, tally } in self.by_window(deltas) {
-            if after >= Some(key.start.plus(self.width).plus(self.grace)) {
-                late.entry(key.dataset).or_default().add(tally.verdicts);
+        for mut delta in deltas {
+            if delta.tally.is_empty() {
                 continue;
             }
-            let windows = self.by_start.entry(key.start).or_default();
-            let (old, new) = match windows.get_mut(&key.dataset) {
-                Some(known) => {
-                    let old = Arc::clone(known);
-                    Arc::make_mut(known).merge(&tally);
-                    (Some(old), Arc::clone(known))
-                }
-                None => {
-                    let mut bounded = WindowTally::default();
-                    bounded.merge(&tally);
-                    let new = Arc::new(bounded);
-                    windows.insert(key.dataset.clone(), Arc::clone(&new));
-                    (None, new)
-                }
-            };
-            if let Some(old) = old {
-                changes.push((self.window(key.clone(), old, before), -1));
-            }
-            changes.push((self.window(key, new, after), 1));
-        }
-        late.into_iter().map(|(dataset, verdicts)| LateRecords { dataset, verdicts }).collect()
-    }
-
-    /// The epoch's records of each window as one tally, whoever has read them, in the order of keys.
-    fn by_window(&self, mut deltas: Vec<ComplianceDelta>) -> Vec<ComplianceDelta> {
-        for delta in &mut deltas {
             delta.key.start = delta.key.start.floor_to(self.width);
-        }
-        deltas.retain(|delta| delta.tally != WindowTally::default());
-        // Each worker's are in order already, which a stable sort makes use of.
-        deltas.sort_by(|a, b| a.key.cmp(&b.key));
-        deltas.dedup_by(|next, kept| {
-            let same = next.key == kept.key;
-            if same {
-                kept.tally.absorb(&next.tally);
+            let WindowKey { dataset, start } = &delta.key;
+            if after >= Some(start.plus(self.width).plus(self.grace)) {
+                late.entry(dataset.clone()).or_default().add(delta.tally.verdicts);
+                continue;
             }
-            same
-        });
-        deltas
+            let windows = self.by_start.entry(*start).or_default();
+            let place = windows.get_index_of(dataset);
+            let place = place.unwrap_or_else(|| windows.insert_full(dataset.clone(), LiveWindow::default()).0);
+            let window = &mut windows[place];
+            match window.gathered {
+                Some(first) => all[first].delta.tally.absorb(&delta.tally),
+                None => {
+                    window.gathered = Some(all.len());
+                    all.push(Gathered { delta, place });
+                }
+            }
+        }
+        (all, late.into_iter().map(|(dataset, verdicts)| LateRecords { dataset, verdicts }).collect())
     }
 
-    /// Windows whose end the watermark passes and that the epoch's records have not changed anyway.
+    /// Windows whose end the watermark passes, but for those that the epoch's records change anyway.
     fn finalise(
         &self,
         before: Option<UnixMillis>,
@@ -163,13 +157,33 @@ impl LiveWindows {
         let first = before.map_or(Unbounded, |before| Excluded(before.plus(-self.width)));
         let passed = |start: &UnixMillis| before < after && after >= Some(start.plus(self.width));
         for (&start, windows) in self.by_start.range((first, Unbounded)).take_while(|(start, _)| passed(start)) {
-            let of_start = changes.iter().filter(|(window, diff)| *diff > 0 && window.key.start == start);
-            let changed: FxHashSet<EntityId> = of_start.map(|(window, _)| window.key.dataset.clone()).collect();
-            for (dataset, tally) in windows.iter().filter(|(dataset, _)| !changed.contains(*dataset)) {
+            for (dataset, window) in windows.iter().filter(|(_, window)| window.gathered.is_none()) {
+                let Some(tally) = &window.tally else { continue };
                 let key = WindowKey { dataset: dataset.clone(), start };
                 changes.push((self.window(key.clone(), Arc::clone(tally), before), -1));
                 changes.push((self.window(key, Arc::clone(tally), after), 1));
             }
+        }
+    }
+
+    fn count_in(
+        &mut self,
+        gathered: Vec<Gathered>,
+        before: Option<UnixMillis>,
+        after: Option<UnixMillis>,
+        changes: &mut Vec<(ComplianceWindow, isize)>,
+    ) {
+        for Gathered { delta: ComplianceDelta { key, tally }, place } in gathered {
+            let windows = self.by_start.get_mut(&key.start);
+            let Some((_, window)) = windows.and_then(|windows| windows.get_index_mut(place)) else { continue };
+            window.gathered = None;
+            let old = window.tally.take();
+            let new = Arc::new(old.as_deref().unwrap_or(&WindowTally::default()).merged(&tally));
+            window.tally = Some(Arc::clone(&new));
+            if let Some(old) = old {
+                changes.push((self.window(key.clone(), old, before), -1));
+            }
+            changes.push((self.window(key, new, after), 1));
         }
     }
 }

@@ -158,7 +158,7 @@ impl Frozen {
             return;
         }
         let history = Arc::make_mut(&mut self.history);
-        for (signature, digest) in &tally.by_signature {
+        for (signature, digest) in tally.by_signature.iter() {
             let past = history.entry(signature.clone()).or_insert(Past { failures: 0, last_window: start });
             past.failures += digest.count;
             past.last_window = past.last_window.max(start);

@@ -47,13 +47,13 @@ impl Judged {
             Err(Some(n)) => (Verdicts { fail: 1, ..Verdicts::default() }, Some(n)),
         };
         tally.verdicts.add(verdicts);
-        tally.by_producer.entry("orders-svc".into()).or_default().add(verdicts);
+        tally.by_producer.get_or_default("orders-svc".into()).add(verdicts);
         if let Some(n) = signature {
             let at = RecordCoordinates { topic: "t", partition: self.partition, offset: self.offset };
             let id = EvidenceId::of(at, UnixMillis(self.event_time));
             let (topic, producer) = ("t".into(), "orders-svc".into());
             let sample = || FailureSample { id, topic, producer, trace_id: None, dag_run_id: None };
-            tally.by_signature.entry(format!("MISSING_FIELD:f{n}").as_str().into()).or_default().insert(id, sample);
+            tally.by_signature.get_or_default(format!("MISSING_FIELD:f{n}").as_str().into()).insert(id, sample);
         }
     }
 }

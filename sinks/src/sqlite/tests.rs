@@ -56,8 +56,8 @@ fn incident() -> Incident {
 
 fn window() -> StoreItem {
     let mut tally = WindowTally { verdicts: Verdicts { pass: 1, fail: 2, warn: 3 }, ..WindowTally::default() };
-    tally.by_signature.insert(signature(), FailureDigest { count: 2, ..FailureDigest::default() });
-    tally.by_producer.insert("orders-svc".into(), Verdicts { pass: 1, fail: 2, warn: 3 });
+    tally.by_signature = [(signature(), FailureDigest { count: 2, ..FailureDigest::default() })].into_iter().collect();
+    tally.by_producer = [("orders-svc".into(), tally.verdicts)].into_iter().collect();
     StoreItem::Window(ComplianceWindow {
         key: WindowKey { dataset: DATASET.into(), start: TEN },
         end: TEN.plus(300_000),

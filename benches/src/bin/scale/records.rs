@@ -97,12 +97,9 @@ impl Records {
             Some(_) => Verdicts { fail: 1, ..Verdicts::default() },
         };
         tally.verdicts.add(one);
-        match tally.by_producer.get_mut(&self.producer) {
-            Some(known) => known.add(one),
-            None => _ = tally.by_producer.insert(Arc::clone(&self.producer), one),
-        }
+        tally.by_producer.get_or_default(Arc::clone(&self.producer)).add(one);
         if let Some(reason) = record.reason {
-            let digest = tally.by_signature.entry(self.reasons[usize::from(reason)].clone()).or_default();
+            let digest = tally.by_signature.get_or_default(self.reasons[usize::from(reason)].clone());
             digest.insert(record.id, || FailureSample {
                 id: record.id,
                 topic: Arc::clone(&self.topic),
