@@ -29,6 +29,7 @@ use faultline_operators::{
     impact::ImpactRow,
     watermark::PartitionProgress,
 };
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 /// One row of one maintained collection.
@@ -107,8 +108,8 @@ pub struct View {
     pub incidents: BTreeMap<IncidentId, Incident>,
     /// Explanations.
     pub explanations: BTreeMap<IncidentId, Explanation>,
-    /// Vertices of the lineage graph.
-    pub assets: BTreeMap<EntityId, Asset>,
+    /// Vertices of the lineage graph; looked up by the thousand for one blast radius.
+    pub assets: FxHashMap<EntityId, Asset>,
     /// Runs by job.
     pub runs: BTreeMap<EntityId, BTreeMap<Arc<str>, Run>>,
     /// Deployments by service and time.
@@ -175,7 +176,14 @@ impl View {
             Change::Breach(row) => set(&mut self.breaches, row.id, row, came),
             Change::Incident(row) => set(&mut self.incidents, row.id, row, came),
             Change::Explanation(row) => set(&mut self.explanations, row.incident, row, came),
-            Change::Asset(row) => set(&mut self.assets, row.id.clone(), row, came),
+            Change::Asset(row) if came => {
+                self.assets.insert(row.id.clone(), row);
+            }
+            Change::Asset(row) => {
+                if self.assets.get(&row.id) == Some(&row) {
+                    self.assets.remove(&row.id);
+                }
+            }
             Change::Flow(row) => self.adjacency.apply(&row, diff),
             Change::Run(row) => set_in(&mut self.runs, row.job.clone(), Arc::clone(&row.id), row, came),
             Change::Deployment(row) => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use faultline_contracts::{
-    asset::AssetKind,
+    asset::{Asset, AssetKind},
     catalog::Catalog,
     ids::EntityId,
     impact::Impact,
@@ -110,34 +110,60 @@ impl Question {
         QueryKey(xxh3_64(format!("{root}\u{0}{}\u{0}{max_hops}", direction.as_str()).as_bytes()) | 1 << 63)
     }
 
-    fn wants(&self, node: &v1::Node) -> bool {
-        let tier = self.min_tier == 0 || node.tier.is_some_and(|tier| tier <= self.min_tier);
-        tier && (self.kinds.is_empty() || self.kinds.iter().any(|&kind| node.kind == i32::from(rows::node_kind(kind))))
+    fn wants(&self, node: &FoundNode<'_>) -> bool {
+        let tier = self.min_tier == 0 || node.tier().is_some_and(|tier| u32::from(tier) <= self.min_tier);
+        tier && (self.kinds.is_empty() || self.kinds.contains(&node.kind()))
     }
 }
 
-/// The answer to a question.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Found {
-    /// The root.
-    pub root: v1::Node,
+/// The answer to a question. Of thousands of nodes a page is shown, so that only those become messages.
+#[derive(Debug)]
+pub struct Found<'v> {
+    view: &'v View,
+    root: &'v EntityId,
+    incident: Option<&'v Incident>,
     /// The nodes that are wanted, by (hops, id).
-    pub nodes: Vec<v1::Node>,
+    pub nodes: Vec<FoundNode<'v>>,
     /// Whether the search ended at a limit.
     pub truncated: bool,
 }
 
-impl Found {
+/// A node of an answer.
+#[derive(Debug)]
+pub struct FoundNode<'v> {
+    reached: ReachedNode,
+    asset: Option<&'v Asset>,
+}
+
+impl FoundNode<'_> {
+    /// The place among the nodes of an answer.
+    #[must_use]
+    pub fn key(&self) -> (u32, EntityId) {
+        (self.reached.hops, self.reached.id.clone())
+    }
+
+    fn kind(&self) -> AssetKind {
+        kind(&self.reached.id, self.asset)
+    }
+
+    fn tier(&self) -> Option<u8> {
+        self.asset.and_then(|asset| asset.tier)
+    }
+}
+
+impl Found<'_> {
     /// How many nodes there are of each kind.
     #[must_use]
     pub fn counts_by_kind(&self) -> BTreeMap<String, u32> {
-        count(self.nodes.iter().map(|node| node.kind().as_str_name().to_owned()))
+        count(self.nodes.iter().map(FoundNode::kind), |kind| rows::node_kind(kind).as_str_name().to_owned())
     }
 
     /// How many nodes there are of each tier.
     #[must_use]
     pub fn counts_by_tier(&self) -> BTreeMap<String, u32> {
-        count(self.nodes.iter().map(|node| node.tier.map_or_else(|| "unknown".to_owned(), |tier| tier.to_string())))
+        count(self.nodes.iter().map(FoundNode::tier), |tier| {
+            tier.map_or_else(|| "unknown".to_owned(), |tier| tier.to_string())
+        })
     }
 
     /// How many nodes there are.
@@ -146,20 +172,59 @@ impl Found {
         u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
 
+    /// The root as a message.
+    #[must_use]
+    pub fn root(&self) -> v1::Node {
+        let mut node = described(self.root, self.view.assets.get(self.root));
+        let failing = self.incident.filter(|incident| incident.status != IncidentStatus::Resolved);
+        if let Some(breach) = failing.and_then(|incident| self.view.breaches.get(&incident.id)) {
+            node.impact = rows::impact(Impact::Impacted).into();
+            node.impacted_since = Some(timestamp(breach.first_failure_at()));
+        }
+        node
+    }
+
+    /// One of the nodes as a message.
+    #[must_use]
+    pub fn node(&self, FoundNode { reached, asset }: &FoundNode<'_>) -> v1::Node {
+        let mut node = described(&reached.id, *asset);
+        node.hops = reached.hops;
+        node.via = reached.via.to_string();
+        if let Some(incident) = self.incident {
+            let impacts = self.view.impacts.get(&QueryKey::of_incident(incident.id));
+            let row = impacts.and_then(|impacts| impacts.get(&reached.id));
+            // Beyond the budget of the incident's query nothing is known but that it can be reached.
+            let (impact, since) = row.map_or((Impact::AtRisk, None), |row| (row.impact, row.since));
+            node.impact = rows::impact(impact).into();
+            node.impacted_since = since.filter(|_| impact == Impact::Impacted).map(timestamp);
+        }
+        node
+    }
+
     /// As a message with the first `limit` nodes.
     #[must_use]
-    pub fn into_message(self, limit: usize) -> v1::BlastRadius {
-        let (counts_by_kind, counts_by_tier, total) = (self.counts_by_kind(), self.counts_by_tier(), self.total());
-        let Self { root, mut nodes, truncated } = self;
-        nodes.truncate(limit);
-        v1::BlastRadius { root: Some(root), nodes, counts_by_kind, counts_by_tier, total, truncated }
+    pub fn message(&self, limit: usize) -> v1::BlastRadius {
+        v1::BlastRadius {
+            root: Some(self.root()),
+            nodes: self.nodes.iter().take(limit).map(|node| self.node(node)).collect(),
+            counts_by_kind: self.counts_by_kind(),
+            counts_by_tier: self.counts_by_tier(),
+            total: self.total(),
+            truncated: self.truncated,
+        }
     }
 }
 
-fn count(names: impl Iterator<Item = String>) -> BTreeMap<String, u32> {
-    let mut counts = BTreeMap::new();
-    names.for_each(|name| *counts.entry(name).or_default() += 1);
-    counts
+/// Counts what there are few different ones of, and names them in the end.
+fn count<T: PartialEq + Copy>(all: impl Iterator<Item = T>, name: impl Fn(T) -> String) -> BTreeMap<String, u32> {
+    let mut counts: Vec<(T, u32)> = Vec::new();
+    for one in all {
+        match counts.iter_mut().find(|(known, _)| *known == one) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((one, 1)),
+        }
+    }
+    counts.into_iter().map(|(one, count)| (name(one), count)).collect()
 }
 
 /// Searches lineage.
@@ -187,25 +252,35 @@ pub fn is_known(view: &View, catalog: &Catalog, id: &EntityId) -> bool {
 
 /// The answer to a question. A root that is not known reaches nothing.
 #[must_use]
-pub fn find(view: &View, question: &Question, bounds: Bounds) -> Found {
-    let key = question.key();
-    let Reached { nodes, truncated } = standing(view, key)
+pub fn find<'v>(view: &'v View, question: &'v Question, bounds: Bounds) -> Found<'v> {
+    let reached = standing(view, question.key())
         .unwrap_or_else(|| search(view, &question.root, question.direction, question.max_hops, bounds.budget));
     let incident = match question.direction {
         Direction::Downstream => incident_of_root(view, &question.root),
         Direction::Upstream => None,
     };
-    let nodes = nodes.iter().map(|reached| node(view, reached, incident)).filter(|node| question.wants(node));
-    Found { root: root(view, &question.root, incident), nodes: nodes.collect(), truncated }
+    let mut found = describe(view, &question.root, incident, reached);
+    found.nodes.retain(|node| question.wants(node));
+    found
 }
 
 /// What an incident's dataset reaches: by its standing query, else by a search.
 #[must_use]
-pub fn of_incident(view: &View, incident: &Incident, bounds: Bounds) -> Found {
-    let Reached { nodes, truncated } = standing(view, QueryKey::of_incident(incident.id))
-        .unwrap_or_else(|| search(view, &incident.dataset_urn, Direction::Downstream, bounds.max_hops, bounds.budget));
-    let nodes = nodes.iter().map(|reached| node(view, reached, Some(incident))).collect();
-    Found { root: root(view, &incident.dataset_urn, Some(incident)), nodes, truncated }
+pub fn of_incident<'v>(view: &'v View, incident: &'v Incident, bounds: Bounds) -> Found<'v> {
+    let root = &incident.dataset_urn;
+    let reached = standing(view, QueryKey::of_incident(incident.id))
+        .unwrap_or_else(|| search(view, root, Direction::Downstream, bounds.max_hops, bounds.budget));
+    describe(view, root, Some(incident), reached)
+}
+
+fn describe<'v>(
+    view: &'v View,
+    root: &'v EntityId,
+    incident: Option<&'v Incident>,
+    Reached { nodes, truncated }: Reached,
+) -> Found<'v> {
+    let nodes = nodes.into_iter().map(|reached| FoundNode { asset: view.assets.get(&reached.id), reached });
+    Found { view, root, incident, nodes: nodes.collect(), truncated }
 }
 
 /// The rows of a standing query. None where it does not stand (yet), or reaches nothing, which a search finds out too.
@@ -225,47 +300,22 @@ pub fn incident_of_root<'a>(view: &'a View, root: &EntityId) -> Option<&'a Incid
         .min_by_key(|incident| (incident.status == IncidentStatus::Resolved, Reverse(incident.opened_at), incident.id))
 }
 
-fn root(view: &View, id: &EntityId, incident: Option<&Incident>) -> v1::Node {
-    let mut node = described(view, id);
-    let failing = incident.filter(|incident| incident.status != IncidentStatus::Resolved);
-    if let Some(breach) = failing.and_then(|incident| view.breaches.get(&incident.id)) {
-        node.impact = rows::impact(Impact::Impacted).into();
-        node.impacted_since = Some(timestamp(breach.first_failure_at()));
-    }
-    node
+/// What nobody describes is what its id looks like.
+fn kind(id: &EntityId, asset: Option<&Asset>) -> AssetKind {
+    let looks_like = || if id.as_str().starts_with("job:") { AssetKind::Job } else { AssetKind::Table };
+    asset.map_or_else(looks_like, |asset| asset.kind)
 }
 
-fn node(view: &View, reached: &ReachedNode, incident: Option<&Incident>) -> v1::Node {
-    let mut node = described(view, &reached.id);
-    node.hops = reached.hops;
-    node.via = reached.via.to_string();
-    if let Some(incident) = incident {
-        let impacts = view.impacts.get(&QueryKey::of_incident(incident.id));
-        let row = impacts.and_then(|impacts| impacts.get(&reached.id));
-        // Beyond the budget of the incident's query nothing is known but that it can be reached.
-        let (impact, since) = row.map_or((Impact::AtRisk, None), |row| (row.impact, row.since));
-        node.impact = rows::impact(impact).into();
-        node.impacted_since = since.filter(|_| impact == Impact::Impacted).map(timestamp);
-    }
-    node
-}
-
-/// A node without its place in a blast radius. What nobody describes is what its id looks like.
-fn described(view: &View, id: &EntityId) -> v1::Node {
+/// A node without its place in a blast radius.
+fn described(id: &EntityId, asset: Option<&Asset>) -> v1::Node {
     let text = id.as_str();
-    let (kind, name, tier, owner) = match view.assets.get(id) {
-        Some(asset) => (asset.kind, &*asset.name, asset.tier, asset.owner.as_deref()),
-        None => {
-            let kind = if text.starts_with("job:") { AssetKind::Job } else { AssetKind::Table };
-            (kind, text.rsplit('/').next().unwrap_or(text), None, None)
-        }
-    };
+    let looks_like = || text.rsplit('/').next().unwrap_or(text);
     v1::Node {
         id: text.to_owned(),
-        kind: rows::node_kind(kind).into(),
-        name: name.to_owned(),
-        tier: tier.map(u32::from),
-        owner: owner.unwrap_or_default().to_owned(),
+        kind: rows::node_kind(kind(id, asset)).into(),
+        name: asset.map_or_else(looks_like, |asset| &*asset.name).to_owned(),
+        tier: asset.and_then(|asset| asset.tier).map(u32::from),
+        owner: asset.and_then(|asset| asset.owner.as_deref()).unwrap_or_default().to_owned(),
         ..v1::Node::default()
     }
 }
@@ -287,15 +337,14 @@ pub fn get(
         return Err(Refusal::not_found("node", &request.root));
     }
     let found = find(view, &question, bounds);
-    let (counts_by_kind, counts_by_tier) = (found.counts_by_kind(), found.counts_by_tier());
-    let page = page.cut(found.nodes.into_iter().map(|node| ((node.hops, node.id.clone()), node)).collect());
+    let page = page.cut(found.nodes.iter().map(|node| (node.key(), node)).collect());
     Ok(v1::GetBlastRadiusResponse {
-        nodes: page.rows,
+        nodes: page.rows.into_iter().map(|node| found.node(node)).collect(),
         next_page_token: page.next_page_token,
         total_size: page.total_size,
-        root: Some(found.root),
-        counts_by_kind,
-        counts_by_tier,
+        root: Some(found.root()),
+        counts_by_kind: found.counts_by_kind(),
+        counts_by_tier: found.counts_by_tier(),
         truncated: found.truncated,
         as_of: Some(as_of(view)),
     })

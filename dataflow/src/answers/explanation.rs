@@ -46,7 +46,7 @@ pub fn explain(view: &View, bounds: Bounds, asked: Asked) -> Option<v1::Explanat
     Some(v1::Explanation {
         incident: Some(rows::incident(incident)),
         hypotheses: hypotheses.iter().take(asked.top_k).map(rows::hypothesis).collect(),
-        blast_radius: Some(blast_radius::of_incident(view, incident, bounds).into_message(NODES)),
+        blast_radius: Some(blast_radius::of_incident(view, incident, bounds).message(NODES)),
         recommended_action: explanation.and_then(|found| found.recommended_action.clone()).unwrap_or_default(),
         evidence_summary: explanation
             .map_or_else(Vec::new, |found| found.evidence_summary.iter().map(rows::claim).collect()),

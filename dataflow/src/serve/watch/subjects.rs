@@ -167,7 +167,7 @@ pub(in crate::serve) struct Reaching {
 
 impl Subject for Reaching {
     /// By hops, then id.
-    type Key = (u32, String);
+    type Key = (u32, EntityId);
     type Row = v1::Node;
     type Response = v1::WatchBlastRadiusResponse;
 
@@ -192,8 +192,8 @@ impl Subject for Reaching {
 
     fn all(&self, view: &View) -> Vec<(Self::Key, v1::Node)> {
         let found = blast_radius::find(view, &self.question, self.bounds);
-        let nodes = std::iter::once(found.root).chain(found.nodes);
-        nodes.map(|node| ((node.hops, node.id.clone()), node)).collect()
+        let root = ((0, self.question.root.clone()), found.root());
+        std::iter::once(root).chain(found.nodes.iter().map(|node| (node.key(), found.node(node)))).collect()
     }
 
     fn response(&self, view: &View, Delta { full, upserts, removals }: Delta<Self::Key, v1::Node>) -> Self::Response {
@@ -205,7 +205,8 @@ impl Subject for Reaching {
         response.truncated = found.truncated;
         // A node that is nearer or further now left one key for another, and is not gone.
         let stays: BTreeSet<&str> = upserts.iter().map(|node| node.id.as_str()).collect();
-        response.removals = removals.into_iter().map(|(_, id)| id).filter(|id| !stays.contains(id.as_str())).collect();
+        response.removals =
+            removals.into_iter().map(|(_, id)| id.to_string()).filter(|id| !stays.contains(id.as_str())).collect();
         response.upserts = upserts;
         response
     }
