@@ -1,12 +1,13 @@
 //! The catalog: which topic carries which dataset, who owns it, and what its records must keep.
 //!
 //! ```text
-//! directory ─► CatalogFiles ─► catalog.yaml ─► entries ──┐
-//!                           ├► contracts (ODCS) ─────────┼─► Catalog + diagnostics + coverage
-//!                           └► schemas/<name>/<version> ─┘
+//! directory or topic ─► CatalogFiles ─► catalog.yaml ─► entries ──┐
+//!                                    ├► contracts (ODCS) ─────────┼─► Catalog + diagnostics + coverage
+//!                                    └► schemas/<name>/<version> ─┘
 //! ```
 //! A mistake costs what it is in and no more: a bad entry leaves the other entries, a broken contract leaves its dataset
-//! resolved and says that gate 4 cannot decide.
+//! resolved and says that gate 4 cannot decide. Where a good catalog is in force already, a mistake takes nothing from it
+//! ([`StandingCatalog`]).
 
 mod assemble;
 mod check;
@@ -14,14 +15,16 @@ mod contracts;
 mod entries;
 mod files;
 mod schemas;
+mod succession;
 mod topics;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 pub use self::{
     check::check,
-    files::CatalogFiles,
+    files::{CatalogFiles, CatalogReading, FileUpdates, UpdateError},
     schemas::SchemaRef,
+    succession::{StandingCatalog, Succession},
     topics::{TopicName, TopicPattern},
 };
 use crate::{
@@ -31,8 +34,9 @@ use crate::{
     names::EntityNames,
     odcs::SlaProperty,
     policy::{DatasetPolicy, Rollout},
+    registry::SchemaModel,
     time::UnixMillis,
-    validator::Validator,
+    validator::{Validator, rule::ValueRule},
 };
 
 /// Everything that the catalog says, with its names indexed. Immutable: a changed directory is a new catalog.
@@ -78,10 +82,21 @@ pub struct DatasetEntry {
     pub schema: Option<Arc<str>>,
     /// The contract of its records: `dc:orders.created:3`.
     pub contract: Option<Arc<str>>,
+    /// The whole version of that contract, as its file has it: `3.2.0`.
+    pub contract_version: Option<Arc<str>>,
     /// Since when that version of the contract is in force, if the contract says.
     pub contract_created: Option<UnixMillis>,
-    /// What gates 3 and 4 hold its records to; `None` when there is neither a usable schema nor a usable contract.
+    /// A hash of the contract's text, 0 without one: a contract may change and keep its version.
+    pub contract_hash: u64,
+    /// A hash of the schema's text, 0 without one.
+    pub schema_hash: u64,
+    /// What gates 3 and 4 hold the JSON text of its records to; `None` when there is neither a usable JSON Schema nor a
+    /// usable contract.
     pub validator: Option<Arc<Validator>>,
+    /// How its records are read, where its schema is of another format than JSON.
+    pub model: Option<Arc<SchemaModel>>,
+    /// The contract's rule, to be laid over the schemas that records carry.
+    pub contract_rule: Option<Arc<ValueRule>>,
     /// Whether gate 3 can decide.
     pub schema_state: GateState,
     /// Whether gate 4 can decide.
@@ -109,8 +124,7 @@ pub enum GateState {
     Ok,
     /// The catalog asks nothing of it: it passes.
     None,
-    /// The catalog names a schema or contract that is not there, is broken, or is of a format that this build does not
-    /// judge: the gate cannot decide, and says WARN.
+    /// The catalog names a schema or contract that is not there or is broken: the gate cannot decide, and says WARN.
     Broken,
 }
 
@@ -148,11 +162,7 @@ impl Catalog {
     /// Reads the catalog in a directory. It never fails: what cannot be read is a diagnostic.
     #[must_use]
     pub fn load(dir: &Path) -> LoadedCatalog {
-        let (files, mut diagnostics) = CatalogFiles::read(dir);
-        let mut loaded = Self::from_files(&files);
-        loaded.diagnostics.append(&mut diagnostics);
-        Diagnostic::sort(&mut loaded.diagnostics);
-        loaded
+        Self::from_reading(&CatalogFiles::read(dir))
     }
 
     /// Reads the catalog in files that are in memory already, such as those bundled with a program.
@@ -169,6 +179,16 @@ impl Catalog {
     #[must_use]
     pub fn from_files(files: &CatalogFiles) -> LoadedCatalog {
         assemble::assemble(files)
+    }
+
+    /// Reads the catalog in files that were read from somewhere; those that could not be are among the diagnostics.
+    #[must_use]
+    pub fn from_reading(reading: &CatalogReading) -> LoadedCatalog {
+        let CatalogReading { files, unread } = reading;
+        let mut loaded = Self::from_files(files);
+        loaded.diagnostics.extend_from_slice(unread);
+        Diagnostic::sort(&mut loaded.diagnostics);
+        loaded
     }
 
     /// The dataset that a topic carries: an exact name before a pattern, and of several patterns that of the first URN.

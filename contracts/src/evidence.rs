@@ -149,6 +149,15 @@ pub struct ProducerIdentity<'a> {
     pub confidence: Confidence,
 }
 
+/// A record's schema that is not the catalog's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaDrift<'a> {
+    /// The schema that the catalog names.
+    pub catalog: &'a str,
+    /// The schema that the record carries.
+    pub record: &'a str,
+}
+
 /// The evidence about one record. Borrows from the record and the catalog, so that writing it copies nothing twice.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
@@ -174,10 +183,14 @@ pub struct Evidence<'a> {
     pub dag_run_id: Option<&'a str>,
     /// The record's own time.
     pub event_time: UnixMillis,
-    /// The schema that judged it.
+    /// The schema that judged it: the one that it carries, else the catalog's.
     pub schema: Option<&'a str>,
-    /// The contract that judged it.
+    /// Where it carries another schema than the catalog names.
+    pub schema_drift: Option<SchemaDrift<'a>>,
+    /// The contract that judged it, as the catalog refers to it.
     pub contract: Option<&'a str>,
+    /// The whole version of that contract, where the reference may name its major alone.
+    pub contract_version: Option<&'a str>,
     /// What reason codes do not carry: names of undeclared fields, parser messages. Bounded.
     pub details: &'a [String],
 }
@@ -197,10 +210,14 @@ pub struct RangeEvidence<'a> {
     pub offset_to: i64,
     /// How many records: fewer than the offsets between where others failed or are gone from the log.
     pub count: u64,
-    /// The schema that judged them.
+    /// The schema that judged them: the one that they carry, else the catalog's.
     pub schema: Option<&'a str>,
-    /// The contract that judged them.
+    /// Where they carry another schema than the catalog names.
+    pub schema_drift: Option<SchemaDrift<'a>>,
+    /// The contract that judged them, as the catalog refers to it.
     pub contract: Option<&'a str>,
+    /// The whole version of that contract.
+    pub contract_version: Option<&'a str>,
 }
 
 /// Appends `text` as a JSON string, quotes included.
@@ -256,6 +273,16 @@ fn write_optional(label: &str, text: Option<&str>, out: &mut Vec<u8>) {
     if let Some(text) = text {
         out.extend_from_slice(label.as_bytes());
         write_json_string(text, out);
+    }
+}
+
+fn write_drift(drift: Option<SchemaDrift<'_>>, out: &mut Vec<u8>) {
+    if let Some(SchemaDrift { catalog, record }) = drift {
+        out.extend_from_slice(b",\"schema_drift\":{\"catalog\":");
+        write_json_string(catalog, out);
+        out.extend_from_slice(b",\"record\":");
+        write_json_string(record, out);
+        out.push(b'}');
     }
 }
 
@@ -319,7 +346,9 @@ impl Evidence<'_> {
         write_optional(",\"dag_run_id\":", self.dag_run_id, out);
         write_time(",\"event_time\":\"", self.event_time, out);
         write_optional(",\"schema\":", self.schema, out);
+        write_drift(self.schema_drift, out);
         write_optional(",\"contract\":", self.contract, out);
+        write_optional(",\"contract_version\":", self.contract_version, out);
         out.push(b'}');
     }
 }
@@ -345,7 +374,9 @@ impl RangeEvidence<'_> {
         out.extend_from_slice(b"},\"count\":");
         write_integer(self.count, out);
         write_optional(",\"schema\":", self.schema, out);
+        write_drift(self.schema_drift, out);
         write_optional(",\"contract\":", self.contract, out);
+        write_optional(",\"contract_version\":", self.contract_version, out);
         out.push(b'}');
     }
 }
@@ -389,7 +420,9 @@ mod tests {
             dag_run_id: None,
             event_time,
             schema: Some("glue:orders.created:17"),
+            schema_drift: Some(SchemaDrift { catalog: "glue:orders.created:16", record: "glue:orders.created:17" }),
             contract: Some("dc:orders.created:3"),
+            contract_version: Some("3.2.0"),
             details: &["a \"quoted\"\n\u{1}name".to_owned()],
         }
         .write_json(&mut out);
@@ -403,6 +436,11 @@ mod tests {
         );
         assert_eq!(json["producer"], serde_json::json!({"id": "orders-svc", "confidence": "HIGH"}));
         assert_eq!(json["otel"]["trace_id"], "ab".repeat(16));
+        assert_eq!(
+            json["schema_drift"],
+            serde_json::json!({"catalog": "glue:orders.created:16", "record": "glue:orders.created:17"})
+        );
         assert_eq!(json["event_time"], "2023-10-27T09:58:01.950Z");
+        assert_eq!((&json["contract"], &json["contract_version"]), (&"dc:orders.created:3".into(), &"3.2.0".into()));
     }
 }

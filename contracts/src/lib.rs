@@ -27,6 +27,7 @@ pub mod odcs;
 pub mod policy;
 pub mod reason;
 pub mod record;
+pub mod registry;
 pub mod schema;
 pub mod signal;
 pub mod sorted_map;

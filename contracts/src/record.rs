@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::time::UnixMillis;
+use crate::{registry::wire, time::UnixMillis};
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,8 @@ pub struct GateHeaders<'a> {
     pub traceparent: Option<&'a [u8]>,
     /// `x-obs-dag-run-id`
     pub dag_run_id: Option<&'a [u8]>,
+    /// `__value_schema_id`
+    pub schema_id: Option<&'a [u8]>,
 }
 
 impl<'a> GateHeaders<'a> {
@@ -42,6 +44,7 @@ impl<'a> GateHeaders<'a> {
             "x-obs-producer-service" => self.producer_service = value,
             "traceparent" => self.traceparent = value,
             "x-obs-dag-run-id" => self.dag_run_id = value,
+            wire::VALUE_SCHEMA_ID => self.schema_id = value,
             _ => {}
         }
     }

@@ -139,3 +139,37 @@ pub struct ServiceSpan {
     /// When the span started.
     pub at: UnixMillis,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What is read is what the specification's form of it says, and nothing else is.
+        #[test]
+        fn fuzz_traceparent(
+            header in prop_oneof![
+                "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,8})?",
+                "(00|01|ff)-(0{32}|[0-9a-fA-F]{32})-(0{16}|[0-9a-f]{16})-[0-9a-f]{2}",
+                "[0-9a-f-]{50,60}",
+            ].prop_map(String::into_bytes),
+            damage in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        ) {
+            let mut header = header;
+            if let Some((at, byte)) = damage {
+                let at = at.index(header.len());
+                header[at] = byte;
+            }
+            if let Some(id) = TraceId::from_traceparent(&header) {
+                // What later versions put behind is theirs.
+                let text = std::str::from_utf8(&header[..55]).unwrap();
+                let parts: Vec<&str> = text.splitn(5, '-').collect();
+                prop_assert_eq!(parts[1], id.to_string());
+                prop_assert!(parts[0] != "ff" && parts[2].len() == 16 && parts[3].len() == 2, "{}", text);
+                prop_assert!(parts[1].bytes().any(|digit| digit != b'0'));
+            }
+        }
+    }
+}

@@ -4,10 +4,11 @@
 use std::{fs, path::Path};
 
 use faultline_contracts::{
-    catalog::{Catalog, CatalogFiles, GateState, LoadedCatalog, check},
+    catalog::{Catalog, CatalogFiles, GateState, LoadedCatalog, SchemaRef, check},
     diagnostic::Severity,
     names::EntityNames,
     policy::Rollout,
+    registry::{SchemaFormat, SchemaText},
 };
 
 const CONTRACT: &str = "apiVersion: v3.1.0\n\
@@ -163,8 +164,9 @@ fn references_that_lead_nowhere() {
             "c/catalog.yaml:5:47: error[catalog-bad-reference]",
             "c/catalog.yaml:6:47: warning[catalog-broken-schema]",
             "c/catalog.yaml:7:47: warning[catalog-broken-schema]",
+            "c/catalog.yaml:8:47: warning[catalog-broken-schema]",
             "c/notes.yaml: note[catalog-not-a-contract]",
-            "c/schemas/avro-value/3.avsc: note[schema-not-judged]",
+            "c/schemas/avro-value/3.avsc: error[schema-invalid]",
             "c/schemas/bad/1.json:3:1: error[schema-syntax]",
             "c/schemas/invalid/1.json: error[schema-invalid]",
         ]
@@ -251,4 +253,83 @@ fn directories_are_read_with_their_folders() {
     let found = check(dir.path());
     assert_eq!(found.iter().filter(|d| d.severity == Severity::Note && d.code == "odcs-window-rule").count(), 1);
     assert_eq!(check(Path::new("/nowhere/at/all")).len(), 2, "unreadable, and no catalog.yaml");
+}
+
+#[test]
+fn schemas_of_all_formats_are_judged() {
+    let avro = r#"{"type": "record", "name": "A", "fields": []}"#;
+    let entry = |name: &str, schema: &str| {
+        format!("  - {{urn: 'urn:{name}', topics: [{name}], producer: p, schema: '{schema}'}}\n")
+    };
+    let datasets = [
+        entry("avro", "glue:a:1"),
+        entry("proto", "confluent:b:1"),
+        entry("file", "file:c.avsc"),
+        entry("fetched", "glue:gone:1"),
+    ];
+    let catalog = format!("datasets:\n{}producers: [{{id: p}}]\n", datasets.concat());
+    let shared = "syntax = \"proto3\"; message S { int32 n = 1; }";
+    let proto = "syntax = \"proto3\"; import \"shared/s.proto\"; message B { S s = 1; }";
+    let mut files = CatalogFiles::of(
+        "c",
+        [
+            ("catalog.yaml", catalog.as_str()),
+            ("schemas/a/1.avsc", avro),
+            ("schemas/b/1.proto", proto),
+            ("schemas/shared/s.proto", shared),
+            ("c.avsc", avro),
+        ],
+    );
+    let version = Catalog::from_files(&files).catalog.version();
+    let fetched = SchemaText {
+        format: SchemaFormat::Avro,
+        name: "gone".into(),
+        version: Some("1".into()),
+        text: avro.into(),
+        other_names: Vec::new(),
+        references: Vec::new(),
+    };
+    files.insert_schema(&SchemaRef::parse("glue:gone:1").unwrap(), fetched);
+    let loaded = Catalog::from_files(&files);
+    assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    assert_ne!(loaded.catalog.version(), version, "what a registry says is part of the catalog");
+    for (topic, format) in [
+        ("avro", SchemaFormat::Avro),
+        ("proto", SchemaFormat::Protobuf),
+        ("file", SchemaFormat::Avro),
+        ("fetched", SchemaFormat::Avro),
+    ] {
+        let dataset = loaded.catalog.dataset_of_topic(topic).unwrap();
+        assert_eq!(dataset.schema_state, GateState::Ok, "{topic}");
+        assert_eq!(dataset.model.as_ref().map(|model| model.format()), Some(format), "{topic}");
+        assert!(dataset.validator.is_none(), "no contract");
+    }
+}
+
+proptest::proptest! {
+    /// A catalog with lines lost, doubled, moved in or turned into noise is read or reported, and nothing panics.
+    #[test]
+    fn fuzz_mangled_catalogs(
+        edits in proptest::collection::vec((0..200_usize, 0..5_u8, "[ -~]{0,12}"), 1..6),
+    ) {
+        let text = include_str!("../examples/orders/catalog.yaml");
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for (at, edit, noise) in edits {
+            let at = at % lines.len();
+            let key = lines[at].split(':').next().unwrap_or_default().to_owned();
+            match edit {
+                0 => _ = lines.remove(at),
+                1 => lines.insert(at, lines[at].clone()),
+                2 => lines[at].insert_str(0, "  "),
+                3 => lines[at] = key + &noise,
+                _ => lines[at] = format!("{key}: {noise}"),
+            }
+        }
+        let loaded = load(&[("catalog.yaml", &lines.join("\n"))]);
+        for dataset in loaded.catalog.datasets() {
+            let found = loaded.catalog.dataset(dataset.urn.as_str()).map(|dataset| &dataset.urn);
+            proptest::prop_assert_eq!(found, Some(&dataset.urn));
+            proptest::prop_assert!((1..=4).contains(&dataset.tier) && dataset.slo_millionths <= 1_000_000);
+        }
+    }
 }

@@ -198,14 +198,14 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn documents_read_as_serde_json_reads_them(value in value(), pretty: bool) {
+    fn fuzz_documents_read_as_serde_json_reads_them(value in value(), pretty: bool) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
         prop_assert_eq!(json(&text), value);
     }
 
     /// A document with one byte changed is accepted by both readers or by none, and then the same.
     #[test]
-    fn damaged_documents_are_judged_as_serde_json_does(value in value(), place: prop::sample::Index, byte: u8) {
+    fn fuzz_damaged_documents_are_judged_as_serde_json_does(value in value(), place: prop::sample::Index, byte: u8) {
         let mut bytes = serde_json::to_vec(&value).unwrap();
         let place = place.index(bytes.len());
         bytes[place] = byte;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     AssetEntry, Catalog, CatalogFiles, DatasetEntry, GateState, LoadedCatalog, ProducerEntry, TopicName,
-    contracts::{self, Contracts},
+    contracts::{self, ContractFile, Contracts},
     entries::{self, Entries, Located, RawAsset, RawDataset},
     schemas,
     topics::TopicIndex,
@@ -16,6 +16,7 @@ use crate::{
     ids::EntityId,
     odcs::{self, Contract, SchemaObject},
     policy::Rollout,
+    registry::SchemaModel,
     validator::{Validator, rule::ValueRule},
     yaml::clip,
 };
@@ -145,11 +146,21 @@ impl<'a> Linker<'a> {
             self.coverage.append(&mut notes.into_diagnostics());
         }
         let producers = self.owners(&urn.0, producers);
-        let (schema_rule, schema_state) = self.schema(schema.as_ref());
-        let (model, contract_rule, contract_state) = self.contract(contract.as_ref(), &topics);
+        let (found, schema_state) = self.schema(schema.as_ref());
+        let schema_hash = schema.as_ref().map_or(0, |(reference, _)| schemas::hash(self.files, reference));
+        let (file, contract_rule, contract_state) = self.contract(contract.as_ref(), &topics);
+        let terms = file.and_then(|file| file.contract.as_ref());
+        let (schema_rule, model) = match found {
+            Some(SchemaModel::Json(schema)) => (Some(schema.rule), None),
+            Some(SchemaModel::Avro(schema)) => {
+                let specialised = contract_rule.as_ref().and_then(|contract| schema.specialised(contract));
+                (None, Some(Arc::new(SchemaModel::Avro(specialised.unwrap_or(schema)))))
+            }
+            other => (None, other.map(Arc::new)),
+        };
         let validator = (schema_rule.is_some() || contract_rule.is_some())
             .then(|| Arc::new(Validator::compile(schema_rule.as_ref(), contract_rule.as_ref())));
-        let domain = domain.or_else(|| model?.domain.clone());
+        let domain = domain.or_else(|| terms?.domain.clone());
         let domain_rollout = domain.as_ref().and_then(|domain| self.domains.get(domain)).copied();
         let team = |id: &Arc<str>| self.producers.iter().find(|producer| producer.id == *id)?.team.clone();
         DatasetEntry {
@@ -157,17 +168,22 @@ impl<'a> Linker<'a> {
             topics,
             schema: schema.map(|(text, _)| text),
             contract: contract.map(|(text, _)| text),
-            contract_created: model.and_then(|contract| contract.created),
+            contract_version: file.map(|file| file.version.as_str().into()),
+            contract_hash: file.map_or(0, |file| file.hash),
+            schema_hash,
+            contract_created: terms.and_then(|contract| contract.created),
             validator,
+            model,
+            contract_rule: contract_rule.map(Arc::new),
             schema_state,
             contract_state,
-            tier: tier.or_else(|| model?.tier).unwrap_or(DEFAULT_TIER),
+            tier: tier.or_else(|| terms?.tier).unwrap_or(DEFAULT_TIER),
             domain,
             slo_millionths: slo_millionths.unwrap_or(DEFAULT_SLO_MILLIONTHS),
             rollout: domain_rollout.map_or(rollout, |of_domain| rollout.min(of_domain)),
-            owner: model.and_then(|contract| contract.owner().cloned()).or_else(|| producers.iter().find_map(team)),
+            owner: terms.and_then(|contract| contract.owner().cloned()).or_else(|| producers.iter().find_map(team)),
             producers,
-            sla: model.map(|contract| contract.sla.clone()).unwrap_or_default(),
+            sla: terms.map(|contract| contract.sla.clone()).unwrap_or_default(),
             aliases: names::texts(aliases),
             urn: EntityId::from(&*urn.0),
         }
@@ -191,11 +207,10 @@ impl<'a> Linker<'a> {
         owners
     }
 
-    fn schema(&mut self, reference: Option<&Located>) -> (Option<ValueRule>, GateState) {
+    fn schema(&mut self, reference: Option<&Located>) -> (Option<SchemaModel>, GateState) {
         let Some((text, at)) = reference else { return (None, GateState::None) };
         match schemas::find(self.files, text, &mut self.diagnostics, &mut self.coverage) {
-            schemas::Found::Schema(schema) => return (Some(schema.rule), GateState::Ok),
-            schemas::Found::OtherFormat => {}
+            schemas::Found::Schema(schema) => return (Some(schema), GateState::Ok),
             schemas::Found::Broken => {
                 let message = format!("schema '{}' is broken, so gate 3 gives WARN", clip(text));
                 self.findings.warning("catalog-broken-schema", *at, message);
@@ -218,7 +233,7 @@ impl<'a> Linker<'a> {
         &mut self,
         reference: Option<&Located>,
         topics: &[TopicName],
-    ) -> (Option<&'a Contract>, Option<ValueRule>, GateState) {
+    ) -> (Option<&'a ContractFile>, Option<ValueRule>, GateState) {
         let Some((text, at)) = reference else { return (None, None, GateState::None) };
         let broken = (None, None, GateState::Broken);
         let file = match self.contracts.find(text) {
@@ -241,17 +256,17 @@ impl<'a> Linker<'a> {
             let message =
                 format!("contract '{}' in {} has errors, so gate 4 gives WARN", clip(text), file.file.display());
             self.findings.warning("catalog-broken-contract", *at, message);
-            return broken;
+            return (Some(file), None, GateState::Broken);
         };
         if contract.objects.is_empty() {
-            return (Some(contract), None, GateState::Ok);
+            return (Some(file), None, GateState::Ok);
         }
         let Some(object) = object_of(contract, topics) else {
             let message =
                 format!("none of the schema objects of contract '{}' is about a topic of this dataset", clip(text));
             let finding = self.findings.error("catalog-no-schema-object", *at, message);
             finding.help("give one a physicalName that is the topic's");
-            return (Some(contract), None, GateState::Broken);
+            return (Some(file), None, GateState::Broken);
         };
         let (rule, _) = odcs::compile(object);
         let validator = Validator::compile(None, Some(&rule));
@@ -261,7 +276,7 @@ impl<'a> Linker<'a> {
             notes.note("odcs-unsupported-rule", object.at, message);
         }
         self.coverage.append(&mut notes.into_diagnostics());
-        (Some(contract), Some(rule), GateState::Ok)
+        (Some(file), Some(rule), GateState::Ok)
     }
 }
 

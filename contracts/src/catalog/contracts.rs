@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{CatalogFiles, entries};
+use super::{CatalogFiles, entries, files::text_hash};
 use crate::{
     diagnostic::{Diagnostic, Findings, Position},
     odcs::{self, Contract, Coverage, RuleCoverage},
@@ -14,7 +14,9 @@ use crate::{
 pub(super) struct ContractFile {
     pub(super) file: PathBuf,
     id: String,
-    version: String,
+    pub(super) version: String,
+    /// Of its text.
+    pub(super) hash: u64,
     /// `None` when the file has errors.
     pub(super) contract: Option<Contract>,
 }
@@ -70,7 +72,8 @@ impl Contracts {
                 coverage.append(&mut findings.into_diagnostics());
             }
             let (id, version) = (id.to_string(), version.to_string());
-            all.contracts.push(ContractFile { file, id, version, contract: parsed.contract });
+            let hash = text_hash(text);
+            all.contracts.push(ContractFile { file, id, version, hash, contract: parsed.contract });
         }
         all
     }

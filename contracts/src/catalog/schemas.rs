@@ -1,10 +1,14 @@
 //! Which file a dataset's schema is, and the rules in it.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
-use super::CatalogFiles;
+use super::{
+    CatalogFiles,
+    files::{schema_hash, text_hash},
+};
 use crate::{
     diagnostic::{Diagnostic, Findings, Position},
+    registry::{ReferencedSchema, SchemaFormat, SchemaModel, SchemaText},
     schema::{CompiledSchema, JsonSchema},
     validator::{Unsupported, Validator},
 };
@@ -79,11 +83,9 @@ fn inside(path: &str) -> Option<String> {
 
 /// What a reference to a schema leads to.
 pub(super) enum Found {
-    /// The schema's rules.
-    Schema(Box<CompiledSchema>),
-    /// A schema of a format that is not judged here; it has been noted.
-    OtherFormat,
-    /// A file that is no schema; it has been reported.
+    /// The schema.
+    Schema(SchemaModel),
+    /// A text that is no schema; it has been reported.
     Broken,
     /// Not of one of the forms.
     NotAReference,
@@ -91,8 +93,17 @@ pub(super) enum Found {
     Missing(SchemaRef),
 }
 
-/// Finds and compiles the schema that `reference` names. What is wrong in its file goes to `diagnostics`, what its
-/// file asks and nobody can judge to `coverage`.
+/// A hash of the schema that a reference leads to, 0 where it leads to none.
+pub(super) fn hash(files: &CatalogFiles, reference: &str) -> u64 {
+    let Some(schema) = SchemaRef::parse(reference) else { return 0 };
+    if let Some(registered) = files.schema(&schema) {
+        return schema_hash(registered);
+    }
+    schema.paths().iter().find_map(|path| files.get(path)).map_or(0, text_hash)
+}
+
+/// Finds and compiles the schema that `reference` names: what a registry said of it, else a file. What is wrong with it
+/// goes to `diagnostics`, what it asks and nobody can judge to `coverage`.
 pub(super) fn find(
     files: &CatalogFiles,
     reference: &str,
@@ -100,21 +111,26 @@ pub(super) fn find(
     coverage: &mut Vec<Diagnostic>,
 ) -> Found {
     let Some(schema) = SchemaRef::parse(reference) else { return Found::NotAReference };
-    let candidates = schema.paths();
-    let present = candidates.iter().find_map(|path| files.get(path).map(|text| (path, text)));
-    let Some((path, text)) = present else { return Found::Missing(schema) };
-    let file = files.locate(path);
-    let mut findings = Findings::about(&file);
-    let found = if path.ends_with(".avsc") || path.ends_with(".proto") {
-        let message = "only JSON Schema is judged in this build: gate 3 gives WARN for records of this schema";
-        findings.note("schema-not-judged", Position::default(), message);
-        Found::OtherFormat
+    let place;
+    let mut findings;
+    let found = if let Some(SchemaText { format, text, references, .. }) = files.schema(&schema) {
+        place = PathBuf::from(reference);
+        findings = Findings::about(&place);
+        SchemaModel::compile(*format, text, references).map_err(|message| {
+            findings.error("schema-invalid", Position::default(), format!("no {format} schema: {message}"));
+        })
     } else {
-        compile(text, &mut findings).map_or(Found::Broken, |schema| Found::Schema(Box::new(schema)))
+        let candidates = schema.paths();
+        let present = candidates.iter().find_map(|path| files.get(path).map(|text| (path, text)));
+        let Some((path, text)) = present else { return Found::Missing(schema) };
+        place = files.locate(path);
+        findings = Findings::about(&place);
+        file(files, path, text, &mut findings)
     };
     diagnostics.append(&mut findings.into_diagnostics());
-    if let Found::Schema(schema) = &found {
-        let mut findings = Findings::about(&file);
+    let Ok(model) = found else { return Found::Broken };
+    if let SchemaModel::Json(schema) = &model {
+        let mut findings = Findings::about(&place);
         let validator = Validator::compile(Some(&schema.rule), None);
         for Unsupported { path, keyword, reason } in schema.unsupported.iter().chain(validator.unsupported()) {
             let message = format!("'{keyword}' of '{path}' is not judged: {reason}");
@@ -122,7 +138,30 @@ pub(super) fn find(
         }
         coverage.append(&mut findings.into_diagnostics());
     }
-    found
+    Found::Schema(model)
+}
+
+/// Compiles a file. A `.proto` may import others of the directory, by their path in it or relative to `schemas/`.
+fn file(files: &CatalogFiles, path: &str, text: &str, findings: &mut Findings<'_>) -> Result<SchemaModel, ()> {
+    let (format, references) = match path.rsplit_once('.') {
+        Some((_, "avsc")) => (SchemaFormat::Avro, Vec::new()),
+        Some((_, "proto")) if text.contains("import") => (SchemaFormat::Protobuf, imports(files)),
+        Some((_, "proto")) => (SchemaFormat::Protobuf, Vec::new()),
+        _ => return compile(text, findings).map(|schema| SchemaModel::Json(Box::new(schema))).ok_or(()),
+    };
+    SchemaModel::compile(format, text, &references).map_err(|message| {
+        findings.error("schema-invalid", Position::default(), format!("no {format} schema: {message}"));
+    })
+}
+
+fn imports(files: &CatalogFiles) -> Vec<ReferencedSchema> {
+    let protos = files.iter().filter(|(path, _)| path.ends_with(".proto"));
+    let named = |name: &str, text: &str| ReferencedSchema { name: name.to_owned(), text: text.to_owned() };
+    let both = protos.flat_map(|(path, text)| {
+        let short = path.strip_prefix("schemas/").map(|short| named(short, text));
+        std::iter::once(named(path, text)).chain(short)
+    });
+    both.collect()
 }
 
 fn compile(text: &str, findings: &mut Findings<'_>) -> Option<CompiledSchema> {

@@ -384,7 +384,7 @@ fn roots_of_other_kinds() {
 proptest::proptest! {
     /// A contract with lines lost, doubled, moved in or turned into noise is read or reported, and nothing panics.
     #[test]
-    fn mangled_contracts_are_findings(
+    fn fuzz_mangled_contracts_are_findings(
         edits in proptest::collection::vec((0..200_usize, 0..5_u8, "[ -~]{0,12}"), 1..6),
     ) {
         let text = include_str!("../../examples/payments/authorized.odcs.yaml");
