@@ -1,27 +1,38 @@
 //! The four gates: what a record is, who made it, whether it keeps its schema, and whether it keeps its contract.
 //!
 //! ```text
-//! topic ──G1──► dataset ──G2──► producer ──parse──► document ──G3 schema + G4 contract──► judgement
+//! topic ──G1──► dataset ──G2──► producer ──decode──► document ──G3 schema + G4 contract──► judgement
 //! ```
 //!
-//! A record is read once, where it lies; a passing one whose topic was seen before costs no allocation. G3 and G4 are one walk over the parsed
-//! document by the dataset's compiled [`Validator`](faultline_contracts::validator::Validator).
+//! A record is read once, where it lies; a passing one whose topic and schema were seen before costs no allocation. G3 and
+//! G4 are one walk over the parsed document by a compiled [`Validator`](faultline_contracts::validator::Validator): the
+//! dataset's, or for a record that says by which schema it was written, one of that schema and the dataset's contract.
+//! Records in Avro or Protobuf keep their schema when they can be read by it, and are JSON text to the contract.
+
+mod schema;
 
 use std::{borrow::Cow, sync::Arc};
 
 use faultline_contracts::{
     catalog::{Catalog, DatasetEntry, GateState},
     document::{Limits, ParseError, Parser},
-    evidence::{Confidence, Evidence, Gate, GateResult, GateSet, ProducerIdentity, UNKNOWN_PRODUCER},
+    evidence::{Confidence, Evidence, Gate, GateResult, GateSet, ProducerIdentity, SchemaDrift, UNKNOWN_PRODUCER},
     ids::EvidenceId,
     policy::Rollout,
     reason::ReasonCode,
     record::{RawRecord, RecordCoordinates},
+    registry::{
+        BodyReader, DecodeLimits, Encoding, SchemaId,
+        wire::{self, Framed},
+    },
     time::UnixMillis,
     trace::TraceId,
     validator::Findings,
 };
 use rustc_hash::FxHashMap;
+
+pub use schema::Carried;
+use schema::{Doubt, Plans, Reading, Told, undecided};
 
 /// The longest producer id or DAG run id that is kept of a header, in bytes.
 pub const HEADER_BYTES: usize = 256;
@@ -29,6 +40,8 @@ pub const HEADER_BYTES: usize = 256;
 const TOPICS_REMEMBERED: usize = 65_536;
 /// The longest topic that is remembered, in bytes: Kafka's limit, which files of captured records need not keep.
 const TOPIC_BYTES_REMEMBERED: usize = 249;
+/// Most bytes of JSON text that an Avro or Protobuf record may become, unless told otherwise.
+pub const DECODED_BYTES: usize = 16 << 20;
 
 /// What the gates made of one record. Borrows from the record and from the gates.
 #[derive(Debug)]
@@ -45,6 +58,10 @@ pub struct Judgement<'a> {
     pub reason_codes: &'a [ReasonCode],
     /// What reason codes do not carry. Bounded.
     pub details: &'a [String],
+    /// The schema that judged it: the one that it carries, else the catalog's.
+    pub schema: Option<&'a Arc<str>>,
+    /// Whether that is another schema than the catalog names.
+    pub schema_drifts: bool,
     /// From `traceparent`.
     pub trace_id: Option<TraceId>,
     /// From `x-obs-dag-run-id`, at most [`HEADER_BYTES`] of it.
@@ -73,10 +90,19 @@ impl<'a> Judgement<'a> {
             trace_id: self.trace_id,
             dag_run_id: self.dag_run_id,
             event_time,
-            schema: self.dataset.and_then(|dataset| dataset.schema.as_deref()),
+            schema: self.schema.map(|schema| &**schema),
+            schema_drift: self.schema_drift(),
             contract: self.dataset.and_then(|dataset| dataset.contract.as_deref()),
+            contract_version: self.dataset.and_then(|dataset| dataset.contract_version.as_deref()),
             details: self.details,
         }
+    }
+
+    /// The schema that it carries beside the one that the catalog names, where they differ.
+    #[must_use]
+    pub fn schema_drift(&self) -> Option<SchemaDrift<'a>> {
+        let (record, catalog) = self.schema.zip(self.dataset?.schema.as_deref())?;
+        self.schema_drifts.then_some(SchemaDrift { catalog, record })
     }
 }
 
@@ -92,8 +118,14 @@ pub struct Gates {
 #[derive(Debug)]
 struct Bench {
     parser: Parser,
+    /// Of the texts that records in other formats become, which may be longer than the records.
+    texts: Parser,
+    bodies: BodyReader,
+    plans: Plans,
     findings: Findings,
     codes: Codes,
+    /// The id of a record's schema that has no other name.
+    id: Arc<str>,
 }
 
 /// The codes that are not a validator's.
@@ -107,12 +139,11 @@ struct Codes {
 }
 
 impl Codes {
-    /// The code of a payload that is no document; `None` where that is nothing against the record.
-    fn of(&self, error: &ParseError, dataset: &DatasetEntry) -> Option<&ReasonCode> {
+    /// The code of a payload that is no document; `None` where that is nothing against the record, because nobody knows
+    /// its format.
+    fn of(&self, error: &ParseError, format_known: bool) -> Option<&ReasonCode> {
         match error {
-            // Without its schema nobody knows the format: it may be Avro or Protobuf, and sound.
-            ParseError::Unparseable { .. } if dataset.schema_state == GateState::Broken => None,
-            ParseError::Unparseable { .. } => Some(&self.unparseable),
+            ParseError::Unparseable { .. } => format_known.then_some(&self.unparseable),
             ParseError::TooLarge { .. } => Some(&self.too_large),
             ParseError::TooDeep { .. } => Some(&self.too_deep),
         }
@@ -123,12 +154,19 @@ impl Gates {
     /// Gates under a catalog. `max_reasons` bounds the reasons of one judgement.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, limits: Limits, max_reasons: usize) -> Self {
+        let parser = Parser::new(limits);
+        let Limits { max_bytes, max_depth } = parser.limits();
+        let decoding = DecodeLimits { max_text: DECODED_BYTES, max_depth };
         Self {
             catalog,
             topics: FxHashMap::default(),
             bench: Bench {
-                parser: Parser::new(limits),
+                parser,
+                texts: Parser::new(Limits { max_bytes: DECODED_BYTES, max_depth }),
+                bodies: BodyReader::new(max_bytes, decoding),
+                plans: Plans::default(),
                 findings: Findings::new(max_reasons),
+                id: Arc::default(),
                 codes: Codes {
                     unresolved_topic: ReasonCode::unresolved_topic(),
                     unknown_producer: ReasonCode::unknown_producer(),
@@ -140,22 +178,52 @@ impl Gates {
         }
     }
 
+    /// The same gates, in which an Avro or Protobuf record may become at most so many bytes of JSON text.
+    #[must_use]
+    pub fn with_decoded_bytes(mut self, most: usize) -> Self {
+        let most = most.min(Limits::MOST_BYTES);
+        let max_depth = self.bench.texts.limits().max_depth;
+        self.bench.texts = Parser::new(Limits { max_bytes: most, max_depth });
+        self.bench.bodies.set_max_text(most);
+        self
+    }
+
+    /// Goes on under another catalog. What was remembered of the old one is forgotten.
+    pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
+        self.catalog = catalog;
+        self.topics.clear();
+        self.bench.plans.clear();
+    }
+
     /// The catalog in force.
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }
 
-    /// Judges one record.
+    /// The id of the schema that a record was written by, where that has a part in judging it: it has a value behind a
+    /// wire header, in a topic that carries a dataset.
+    pub fn schema_id(&mut self, record: &RawRecord<'_>) -> Option<SchemaId> {
+        let id = wire::read(&record.headers, record.payload?).ok()??.id;
+        resolve(&self.catalog, &mut self.topics, record.at.topic).map(|_| id)
+    }
+
+    /// Judges one record without a registry: where it says by which schema it was written, the catalog's stands in.
     pub fn judge<'a>(&'a mut self, record: &RawRecord<'a>) -> Judgement<'a> {
+        self.judge_by(record, Carried::Unasked)
+    }
+
+    /// Judges one record. `carried` is what is known of the schema of [`Gates::schema_id`]; it has no part in judging
+    /// records without one.
+    pub fn judge_by<'a>(&'a mut self, record: &RawRecord<'a>, carried: Carried<'a>) -> Judgement<'a> {
         let Self { catalog, topics, bench } = self;
         let dataset = resolve(catalog, topics, record.at.topic);
-        bench.judge(catalog, dataset, record)
+        bench.judge(catalog, dataset, record, carried)
     }
 
     /// Judges one record as the dataset's, whatever its topic and the dataset's rollout.
     pub fn judge_as<'a>(&'a mut self, dataset: &'a Arc<DatasetEntry>, record: &RawRecord<'a>) -> Judgement<'a> {
-        self.bench.judge(&self.catalog, Some(dataset), record)
+        self.bench.judge(&self.catalog, Some(dataset), record, Carried::Unasked)
     }
 }
 
@@ -165,8 +233,9 @@ impl Bench {
         catalog: &'a Catalog,
         dataset: Option<&'a Arc<DatasetEntry>>,
         record: &RawRecord<'a>,
+        carried: Carried<'a>,
     ) -> Judgement<'a> {
-        let Self { parser, findings, codes } = self;
+        let Self { parser, texts, bodies, plans, findings, codes, id } = self;
         findings.clear();
         if dataset.is_none() {
             findings.add(Gate::Resolution, codes.unresolved_topic.clone());
@@ -177,6 +246,7 @@ impl Bench {
             findings.add(Gate::Identity, codes.unknown_producer.clone());
         }
 
+        let mut told = Told::default();
         match (dataset, record.payload, record.has_key) {
             // A null value behind a key is a tombstone: the deletion of a key, which no contract is about.
             (None, ..) | (Some(_), None, true) => {}
@@ -184,22 +254,26 @@ impl Bench {
                 findings.add(Gate::Schema, codes.unparseable.clone());
                 findings.add_detail("neither key nor value");
             }
-            (Some(dataset), Some(payload), _) => {
-                undecided(dataset).for_each(|code| findings.add_undecided(code));
-                match parser.parse(payload) {
-                    Ok(document) => {
-                        if let Some(validator) = &dataset.validator {
-                            validator.check(&document, findings);
-                        }
+            (Some(dataset), Some(payload), _) => match wire::read(&record.headers, payload) {
+                Ok(None) => bare(dataset, payload, parser, findings, codes),
+                Ok(Some(framed)) => {
+                    let (reading, of_it) = schema::reading(plans, dataset, framed.id, carried, findings);
+                    told = of_it;
+                    if matches!(carried, Carried::Unknown | Carried::Unavailable) {
+                        *id = framed.id.to_string().into();
+                        told.reference = Some(id);
                     }
-                    Err(error) => {
-                        if let Some(code) = codes.of(&error, dataset) {
-                            findings.add(Gate::Schema, code.clone());
-                        }
-                        findings.add_detail(&error.to_string());
+                    if let Some(reading) = reading {
+                        let parser = if matches!(reading.encoding, Encoding::Json) { parser } else { texts };
+                        behind_a_header(&framed, &reading, bodies, parser, findings, codes);
                     }
                 }
-            }
+                Err(error) => {
+                    let error = ParseError::Unparseable { message: error.to_string() };
+                    undecided(dataset).for_each(|code| findings.add_undecided(code));
+                    refuse(&error, dataset.schema_state != GateState::Broken, findings, codes);
+                }
+            },
         }
 
         Judgement {
@@ -216,10 +290,64 @@ impl Bench {
             failed_gates: findings.failed_gates(),
             reason_codes: findings.reason_codes(),
             details: findings.details(),
+            schema: told.reference.or_else(|| dataset?.schema.as_ref()),
+            schema_drifts: told.differs,
             trace_id: record.headers.traceparent.and_then(TraceId::from_traceparent),
             dag_run_id: record.headers.dag_run_id.and_then(header_text),
         }
     }
+}
+
+/// Gates 3 and 4 of a record without a wire header.
+fn bare(dataset: &DatasetEntry, payload: &[u8], parser: &mut Parser, findings: &mut Findings, codes: &Codes) {
+    undecided(dataset).for_each(|code| findings.add_undecided(code));
+    if let Some(model) = &dataset.model {
+        findings.add(Gate::Schema, codes.unparseable.clone());
+        findings
+            .add_detail(&format!("{} records have a Glue or Confluent wire header, and this has none", model.format()));
+        return;
+    }
+    match parser.parse(payload) {
+        Ok(document) => {
+            if let Some(validator) = &dataset.validator {
+                validator.check(&document, findings);
+            }
+        }
+        // Without its schema nobody knows the format: it may be Avro or Protobuf, and sound.
+        Err(error) => refuse(&error, dataset.schema_state != GateState::Broken, findings, codes),
+    }
+}
+
+/// Gates 3 and 4 of a record behind a wire header.
+fn behind_a_header<'a>(
+    framed: &Framed<'a>,
+    reading: &Reading<'_>,
+    bodies: &'a mut BodyReader,
+    parser: &'a mut Parser,
+    findings: &mut Findings,
+    codes: &Codes,
+) {
+    let document = bodies.json(framed, reading.encoding).and_then(|text| parser.parse(text));
+    match document {
+        Ok(document) => {
+            if let Some(validator) = reading.validator {
+                validator.check(&document, findings);
+            }
+        }
+        Err(ParseError::Unparseable { .. }) if reading.doubt == Doubt::NoRegistry => {
+            findings.add_undecided(ReasonCode::registry_unavailable());
+            findings.add_detail("no registry is configured that would know the format of the record");
+        }
+        Err(error) => refuse(&error, reading.doubt == Doubt::None, findings, codes),
+    }
+}
+
+/// Notes that bytes are no document.
+fn refuse(error: &ParseError, format_known: bool, findings: &mut Findings, codes: &Codes) {
+    if let Some(code) = codes.of(error, format_known) {
+        findings.add(Gate::Schema, code.clone());
+    }
+    findings.add_detail(&error.to_string());
 }
 
 /// Gate 1: the dataset of a topic whose rollout is not off.
@@ -259,15 +387,6 @@ fn identify<'a>(
         }
         None => ProducerIdentity { id: name_as_sent(name), confidence: Confidence::Low },
     }
-}
-
-/// Why gates 3 and 4 cannot decide about a dataset's records, where they cannot.
-fn undecided(dataset: &DatasetEntry) -> impl Iterator<Item = ReasonCode> {
-    let schema = (dataset.schema_state == GateState::Broken)
-        .then(|| ReasonCode::unknown_schema(dataset.schema.as_deref().unwrap_or_default()));
-    let contract = (dataset.contract_state == GateState::Broken)
-        .then(|| ReasonCode::unknown_contract(dataset.contract.as_deref().unwrap_or_default()));
-    schema.into_iter().chain(contract)
 }
 
 /// What is kept of a name that is nobody's: at most [`HEADER_BYTES`], with U+FFFD for what is not UTF-8.

@@ -153,16 +153,22 @@ fn odd_value() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// So many cases, or as many as `PROPTEST_CASES` asks for.
+fn at_least(cases: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig { cases: asked.cases.max(cases), ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(at_least(3_000))]
 
     #[test]
-    fn arbitrary_bytes(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn fuzz_control_bytes(payload in prop::collection::vec(any::<u8>(), 0..200)) {
         decode_with_all(Headers::default(), &payload);
     }
 
     #[test]
-    fn arbitrary_headers(
+    fn fuzz_control_headers(
         payload in valid(),
         values in prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..30)), 3),
     ) {
@@ -172,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_events(mut payload in valid(), damages in prop::collection::vec(damage(), 1..4)) {
+    fn fuzz_damaged_events(mut payload in valid(), damages in prop::collection::vec(damage(), 1..4)) {
         for damage in &damages {
             apply(damage, &mut payload);
         }
@@ -180,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn events_with_odd_values(
+    fn fuzz_events_with_odd_values(
         event in prop::sample::select(EVENTS.to_vec()),
         changes in prop::collection::vec((any::<Index>(), odd_value()), 1..4),
     ) {

@@ -11,6 +11,7 @@ fn the_order_of_the_incident() {
         producer_service: Some(b"orders"),
         traceparent: Some(b"00-ab91f0c3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01"),
         dag_run_id: Some(b"scheduled__2023-10-27"),
+        ..GateHeaders::default()
     };
     let Verdict { json, .. } = judge(&mut gates(&example("orders")), &RawRecord { headers, ..order });
     assert_eq!(
@@ -21,7 +22,7 @@ fn the_order_of_the_incident() {
             r#""validation":{"result":"FAIL","failed_gates":["CONTRACT"],"reason_codes":["MISSING_FIELD:customer_id"]},"#,
             r#""source":{"topic":"raw.orders.events","partition":4,"offset":9918273},"#,
             r#""otel":{"trace_id":"ab91f0c3577b34da6a3ce929d0e0e473"},"dag_run_id":"scheduled__2023-10-27","#,
-            r#""event_time":"2023-10-27T09:58:01.950Z","schema":"glue:orders.created:17","contract":"dc:orders.created:3"}"#
+            r#""event_time":"2023-10-27T09:58:01.950Z","schema":"glue:orders.created:17","contract":"dc:orders.created:3","contract_version":"3.2.0"}"#
         )
     );
 }

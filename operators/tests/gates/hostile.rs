@@ -33,7 +33,7 @@ fn bounds() -> Gates {
 fn bytes_that_are_no_json() {
     let mut gates = gates(&example("orders"));
     let truncated = br#"{"order_id":"O-1","customer_id":"C-1","tot"#;
-    let payloads: [&[u8]; 16] = [
+    let payloads: [&[u8]; 17] = [
         b"",
         b" \n\t",
         b"hello",
@@ -48,7 +48,8 @@ fn bytes_that_are_no_json() {
         b"{\"order_id\":\"a\x00b\"}",
         b"{,}",
         b"[1,]",
-        b"\x00\x00\x00\x00\x01{}",
+        b"\x00\x00\x00\x01",
+        b"\x00\x00\x00\x00\x01{},",
         b"{}{}",
     ];
     for payload in payloads {

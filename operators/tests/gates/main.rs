@@ -8,5 +8,6 @@ mod hostile;
 mod identity;
 mod properties;
 mod reasons;
+mod registered;
 mod states;
 mod verdict;

@@ -89,13 +89,13 @@ fn payloads() -> impl Strategy<Value = (usize, &'static str, Vec<u8>)> {
     prop_oneof![4 => damaged, 1 => strange]
 }
 
-fn headers() -> impl Strategy<Value = [Option<Vec<u8>>; 3]> {
+fn headers() -> impl Strategy<Value = [Option<Vec<u8>>; 4]> {
     let header = || {
         let known =
             sample::select(vec!["orders", "pay-gw", "wms", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]);
         option::of(prop_oneof![known.prop_map(|text| text.as_bytes().to_vec()), vec(any::<u8>(), 0..300)])
     };
-    [header(), header(), header()]
+    [header(), header(), header(), header()]
 }
 
 #[test]
@@ -110,10 +110,10 @@ fn what_is_valid_passes() {
 
 proptest! {
     #[test]
-    fn any_record_is_judged_alike(
+    fn fuzz_any_record_is_judged_alike(
         (catalog, topic, payload) in payloads(),
         before in vec(payloads(), 0..3),
-        [producer, traceparent, dag_run] in headers(),
+        [producer, traceparent, dag_run, schema_id] in headers(),
         (is_null, has_key, is_stray) in (prop::bool::weighted(0.05), any::<bool>(), prop::bool::weighted(0.05)),
         max_reasons in 0..6_usize,
     ) {
@@ -123,6 +123,8 @@ proptest! {
             producer_service: producer.as_deref(),
             traceparent: traceparent.as_deref(),
             dag_run_id: dag_run.as_deref(),
+            // Most records have none, and what is in it is mostly none.
+            schema_id: schema_id.as_deref().filter(|_| has_key && !is_stray && max_reasons == 0),
         };
         let topic = if is_stray { "nobody's" } else { topic };
         let payload = if is_null { None } else { Some(&payload[..]) };

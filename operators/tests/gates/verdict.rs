@@ -11,7 +11,7 @@ use faultline_contracts::{
     time::UnixMillis,
     validator::Findings,
 };
-use faultline_operators::gates::{Gates, Judgement};
+use faultline_operators::gates::{Carried, Gates, Judgement};
 use serde_json::{Value, json};
 
 /// Of every record here.
@@ -79,7 +79,12 @@ impl Verdict {
 
 /// Judges a record, and holds the judgement and its evidence to what is promised of all of them.
 pub fn judge(gates: &mut Gates, record: &RawRecord<'_>) -> Verdict {
-    let judgement = gates.judge(record);
+    judge_by(gates, record, Carried::Unasked)
+}
+
+/// Judges a record of whose schema this is known.
+pub fn judge_by(gates: &mut Gates, record: &RawRecord<'_>, carried: Carried<'_>) -> Verdict {
+    let judgement = gates.judge_by(record, carried);
     let mut json = Vec::new();
     let id = EvidenceId::of(record.at, EVENT_TIME);
     judgement.evidence(id, record.at, EVENT_TIME, EVENT_TIME.plus(163)).write_json(&mut json);
@@ -139,8 +144,9 @@ fn says_the_same(verdict: &Verdict, record: &RawRecord<'_>, id: EvidenceId) {
         expected["dag_run_id"] = json!(dag_run_id);
     }
     let mut found = verdict.evidence();
-    // Which schema and contract judged is the catalog's to say: `evidence.rs` looks at them.
-    for optional in ["schema", "contract"] {
+    // Which schema and contract judged is for the catalog or the record to say: `evidence.rs` and `registered.rs` look at
+    // them.
+    for optional in ["schema", "schema_drift", "contract", "contract_version"] {
         found.as_object_mut().unwrap().remove(optional);
     }
     assert_eq!(found, expected);
