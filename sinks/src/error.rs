@@ -1,8 +1,10 @@
 //! What can go wrong when results are stored.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::{dynamodb::DynamoFailure, webhook::WebhookError};
 
 /// A result was not stored. `Display` says what was tried and where; the cause is the error's source.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,30 @@ pub enum SinkError {
         /// Why not.
         source: Box<KafkaError>,
     },
+    /// DynamoDB, or its client, refused.
+    #[error("cannot {action} the DynamoDB table {table} at {place}: {failure}")]
+    DynamoDb {
+        /// What was tried.
+        action: &'static str,
+        /// The table.
+        table: String,
+        /// The endpoint or region.
+        place: String,
+        /// What kind of failure it is.
+        failure: DynamoFailure,
+        /// What was said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The graph's server, or the way to it, refused.
+    #[error("cannot {action} the graph at {endpoint}")]
+    Gremlin {
+        /// What was tried.
+        action: &'static str,
+        /// The endpoint of the settings, without user information.
+        endpoint: String,
+        /// Why not.
+        source: Box<crate::gremlin::Failure>,
+    },
     /// A thread cannot be started.
     #[error("cannot start a thread for {purpose}")]
     Thread {
@@ -85,6 +111,14 @@ pub enum SinkError {
         /// `bootstrap.servers`
         servers: String,
     },
+    /// A receiver of incidents was not told, or cannot be.
+    #[error("webhook '{webhook}'")]
+    Webhook {
+        /// The receiver's name.
+        webhook: String,
+        /// Why not.
+        source: Box<WebhookError>,
+    },
 }
 
 impl SinkError {
@@ -97,7 +131,10 @@ impl SinkError {
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
             ),
             Self::Kafka { source, .. } => code(source).is_some_and(is_transient),
+            Self::DynamoDb { failure, .. } => failure.is_transient(),
+            Self::Gremlin { source, .. } => source.is_transient(),
             Self::NotAcknowledged { .. } => true,
+            Self::Webhook { source, .. } => source.is_transient(),
             Self::File { .. }
             | Self::Json { .. }
             | Self::LineEnd { .. }
@@ -142,6 +179,9 @@ impl SinkError {
                 _ if matches!(**source, KafkaError::ClientConfig(..)) => Some("correct that Kafka property"),
                 _ => None,
             },
+            Self::DynamoDb { failure, .. } => Some(failure.hint()),
+            Self::Gremlin { source, .. } => source.hint(),
+            Self::Webhook { source, .. } => source.hint(),
             Self::NotAcknowledged { .. } => Some("check that the brokers can be reached"),
             Self::Thread { .. } => Some("allow the program more threads (ulimit -u)"),
             Self::Json { .. } | Self::LineEnd { .. } | Self::Range { .. } => None,

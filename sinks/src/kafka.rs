@@ -9,13 +9,16 @@
 
 mod config;
 mod deliveries;
+mod reachable;
 mod sender;
+mod token;
 mod topics;
 mod writer;
 
-pub use config::{KafkaSettings, kafka_config};
+pub use config::{KafkaSettings, kafka_config, properties_from_scalars, refusal, shown_properties};
 pub use deliveries::DeliveryStats;
 pub use sender::TopicSender;
+pub use token::{Token, TokenError, TokenProvider, Tokens, oauth_token};
 pub use topics::ensure_topics;
 pub use writer::{Enqueued, JSON, KafkaRecord, KafkaWriter};
 

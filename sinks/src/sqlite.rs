@@ -17,7 +17,7 @@ use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, types::V
 use self::schema::Table;
 use crate::{
     SinkError,
-    store::{Applied, StoreChange},
+    store::{Applied, Outcome as Applying, StateStore, StoreChange, StoreKey},
 };
 
 /// How long a write waits for a reader or writer of another process.
@@ -89,6 +89,24 @@ impl SqliteStore {
         drop(statements);
         transaction.commit().map_err(failed)?;
         Ok(applied)
+    }
+}
+
+impl StateStore for SqliteStore {
+    fn holds(_key: &StoreKey) -> bool {
+        true
+    }
+
+    fn apply(&mut self, changes: Vec<StoreChange>) -> Applying {
+        match Self::apply(self, &changes) {
+            Ok(applied) => Applying { applied, ..Applying::default() },
+            Err(error) => Applying { left: changes, error: Some(error), ..Applying::default() },
+        }
+    }
+
+    fn probe(&mut self) -> Result<(), SinkError> {
+        let failed = |source| SinkError::Sqlite { action: "read", path: self.path.clone(), source };
+        self.connection.query_row("SELECT 1", (), |_| Ok(())).map_err(failed)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a state store is told: the newest value of a thing, or that there is no such thing any more.
 
+use std::time::Duration;
+
 use faultline_contracts::{
     graph::{Edge, Vertex},
     ids::{EntityId, IncidentId},
@@ -7,6 +9,8 @@ use faultline_contracts::{
     signal::{Signal, SignalKind},
     window::{ComplianceWindow, WindowKey},
 };
+
+use crate::SinkError;
 
 /// A thing that a state store holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,4 +114,41 @@ pub struct Applied {
     pub stale: u64,
     /// Deletes of what the store does not have.
     pub absent: u64,
+    /// Changes that this store can never hold (an item beyond its limit of size, a text that it refuses); each is logged.
+    pub refused: u64,
 }
+
+/// What became of a batch of changes, and what is left of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What became of those that were settled.
+    pub applied: Applied,
+    /// Those that are not settled and are worth another try: the caller puts them back, behind newer ones of their key.
+    pub left: Vec<StoreChange>,
+    /// Why some are left.
+    pub error: Option<SinkError>,
+}
+
+/// A store that holds the newest value of each thing. Applying a change again changes nothing, so that whoever does not
+/// know what became of a batch applies it again.
+///
+/// A store belongs to one thread, which waits in it: an implementation over an asynchronous client brings its own
+/// runtime. Every call ends within a few seconds, whatever the server does.
+pub trait StateStore: Send {
+    /// Whether stores of this kind hold things of this key; others are not given to them, and do not wait for them.
+    fn holds(key: &StoreKey) -> bool
+    where
+        Self: Sized;
+
+    /// Stores changes. All keys differ.
+    fn apply(&mut self, changes: Vec<StoreChange>) -> Outcome;
+
+    /// Asks the server whether it answers, where there was nothing to write for so long ([`PROBE_EVERY`]).
+    ///
+    /// # Errors
+    /// It does not.
+    fn probe(&mut self) -> Result<(), SinkError>;
+}
+
+/// How often a store without writes is asked whether it answers: often enough that its failure is told within 5 s.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1);

@@ -6,7 +6,12 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
+
+/// How long records may wait without any being acknowledged before that is trouble. Brokers that are gone are told of by
+/// the client at once; those that hang are not until a request of theirs times out, which takes a minute.
+const STALLED_AFTER: Duration = Duration::from_secs(3);
 
 /// Counts of a writer since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +76,14 @@ pub(super) struct Deliveries {
     /// The last error since the last delivery.
     trouble: Mutex<Option<String>>,
     troubled: AtomicBool,
+    progress: Mutex<Progress>,
+}
+
+/// How far deliveries were when they were last looked at, and since when they are no further.
+#[derive(Debug)]
+struct Progress {
+    done: u64,
+    since: Instant,
 }
 
 impl Deliveries {
@@ -83,6 +96,7 @@ impl Deliveries {
             loss: Mutex::default(),
             trouble: Mutex::default(),
             troubled: AtomicBool::new(false),
+            progress: Mutex::new(Progress { done: 0, since: Instant::now() }),
         }
     }
 
@@ -107,8 +121,7 @@ impl Deliveries {
     pub(super) fn delivered(&self, epoch: u64) {
         lock(&self.done).add(epoch, 1);
         if self.troubled.load(Relaxed) {
-            self.troubled.store(false, Relaxed);
-            *lock(&self.trouble) = None;
+            self.recovered();
         }
     }
 
@@ -124,16 +137,54 @@ impl Deliveries {
         first
     }
 
-    /// Something is wrong that the client goes on in spite of.
-    pub(super) fn trouble(&self, error: String) {
-        *lock(&self.trouble) = Some(error);
+    /// Something is wrong that the client goes on in spite of. Says whether that is news.
+    pub(super) fn trouble(&self, error: String) -> bool {
+        let mut trouble = lock(&self.trouble);
         self.troubled.store(true, Relaxed);
+        let news = trouble.as_ref() != Some(&error);
+        *trouble = Some(error);
+        news
     }
 
-    /// The last error, if nothing was delivered since; else why a record was given up.
-    pub(super) fn last_error(&self) -> Option<String> {
+    /// No broker is connected: trouble that says less than any that is known already.
+    pub(super) fn disconnected(&self, error: String) -> bool {
+        let mut trouble = lock(&self.trouble);
+        self.troubled.store(true, Relaxed);
+        let news = trouble.is_none();
+        trouble.get_or_insert(error);
+        news
+    }
+
+    /// Whether something is wrong that only a delivery would end, and none is on its way.
+    pub(super) fn waits_for_nothing(&self) -> bool {
+        self.troubled.load(Relaxed) && self.stats().in_flight() == 0
+    }
+
+    /// What was wrong is not any more.
+    pub(super) fn recovered(&self) {
+        self.troubled.store(false, Relaxed);
+        *lock(&self.trouble) = None;
+    }
+
+    /// The last error, if nothing was delivered since; else why a record was given up; else that nothing is
+    /// acknowledged at `now` though records wait.
+    pub(super) fn last_error(&self, now: Instant) -> Option<String> {
+        let stalled = self.stalled(now);
         let trouble = lock(&self.trouble).clone();
-        trouble.or_else(|| lock(&self.loss).clone())
+        trouble.or_else(|| lock(&self.loss).clone()).or(stalled)
+    }
+
+    /// Says so if records wait and none has been acknowledged for too long.
+    fn stalled(&self, now: Instant) -> Option<String> {
+        let DeliveryStats { sent, delivered, failed } = self.stats();
+        let (done, waiting) = (delivered + failed, sent.saturating_sub(delivered + failed));
+        let mut progress = lock(&self.progress);
+        if done != progress.done || waiting == 0 {
+            *progress = Progress { done, since: now };
+        }
+        let length = now.saturating_duration_since(progress.since);
+        (length >= STALLED_AFTER)
+            .then(|| format!("{waiting} records wait, and none was acknowledged for {} s", length.as_secs()))
     }
 
     /// See [`super::KafkaWriter::durable_before`].
@@ -202,13 +253,58 @@ mod tests {
             deliveries.sent(epoch, 1);
         }
         assert!(deliveries.failed(2, "too large".into()));
-        deliveries.trouble("all brokers down".into());
-        assert_eq!(deliveries.last_error().as_deref(), Some("all brokers down"));
+        assert!(deliveries.trouble("all brokers down".into()));
+        assert_eq!(deliveries.last_error(Instant::now()).as_deref(), Some("all brokers down"));
         deliveries.delivered(1);
         deliveries.delivered(3);
         assert_eq!(deliveries.durable_before(), 2);
-        assert_eq!(deliveries.last_error().as_deref(), Some("too large"), "brokers came back, the record did not");
+        assert_eq!(
+            deliveries.last_error(Instant::now()).as_deref(),
+            Some("too large"),
+            "brokers came back, the record did not"
+        );
         assert_eq!(deliveries.stats().in_flight(), 0);
+    }
+
+    #[test]
+    fn records_that_wait_too_long_are_trouble_until_one_is_acknowledged() {
+        let (deliveries, start) = (Deliveries::new(), Instant::now());
+        let after = |seconds| deliveries.last_error(start + Duration::from_secs(seconds));
+        assert_eq!(after(60), None, "nothing waits");
+        deliveries.sent(1, 3);
+        assert_eq!((after(60), after(62)), (None, None));
+        assert_eq!(after(63).as_deref(), Some("3 records wait, and none was acknowledged for 3 s"));
+        deliveries.delivered(1);
+        assert_eq!((after(64), after(66)), (None, None), "it moves again");
+        assert_eq!(after(67).as_deref(), Some("2 records wait, and none was acknowledged for 3 s"));
+        deliveries.delivered(1);
+        deliveries.delivered(1);
+        assert_eq!((after(100), after(200)), (None, None));
+    }
+
+    #[test]
+    fn why_brokers_are_gone_says_more_than_that_they_are() {
+        let deliveries = Deliveries::new();
+        assert!(deliveries.disconnected("1/1 brokers are down".into()));
+        assert!(deliveries.trouble("wrong password".into()));
+        assert!(
+            !deliveries.disconnected("1/1 brokers are down".into()) && !deliveries.trouble("wrong password".into())
+        );
+        assert_eq!(deliveries.last_error(Instant::now()).as_deref(), Some("wrong password"));
+    }
+
+    #[test]
+    fn trouble_while_nothing_waits_is_over_when_brokers_answer() {
+        let deliveries = Deliveries::new();
+        assert!(!deliveries.waits_for_nothing());
+        assert!(deliveries.trouble("all brokers down".into()));
+        assert!(deliveries.waits_for_nothing());
+        deliveries.sent(1, 1);
+        assert!(!deliveries.waits_for_nothing(), "the delivery will tell");
+        deliveries.failed(1, "too large".into());
+        assert!(deliveries.waits_for_nothing());
+        deliveries.recovered();
+        assert_eq!(deliveries.last_error(Instant::now()).as_deref(), Some("too large"));
     }
 
     #[test]

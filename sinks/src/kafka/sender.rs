@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     fmt,
     ptr::{self, NonNull},
     sync::Arc,
@@ -13,13 +13,12 @@ use std::{
 
 use rdkafka::{
     bindings::{
-        self, rd_kafka_producev,
-        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL,
-        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+        self, rd_kafka_producev, rd_kafka_resp_err_t,
+        rd_kafka_resp_err_t::{RD_KAFKA_RESP_ERR__QUEUE_FULL, RD_KAFKA_RESP_ERR_NO_ERROR},
         rd_kafka_topic_t,
         rd_kafka_vtype_t::{
-            RD_KAFKA_VTYPE_END, RD_KAFKA_VTYPE_HEADER, RD_KAFKA_VTYPE_KEY, RD_KAFKA_VTYPE_MSGFLAGS,
-            RD_KAFKA_VTYPE_OPAQUE, RD_KAFKA_VTYPE_RKT, RD_KAFKA_VTYPE_VALUE,
+            RD_KAFKA_VTYPE_END, RD_KAFKA_VTYPE_HEADER, RD_KAFKA_VTYPE_HEADERS, RD_KAFKA_VTYPE_KEY,
+            RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_VTYPE_OPAQUE, RD_KAFKA_VTYPE_RKT, RD_KAFKA_VTYPE_VALUE,
         },
     },
     error::{KafkaError, RDKafkaErrorCode},
@@ -29,7 +28,7 @@ use super::writer::{Enqueued, JSON, KafkaWriter};
 use crate::SinkError;
 
 /// The header that says that a payload is JSON, as C takes it.
-const CONTENT_TYPE: (&std::ffi::CStr, &[u8]) = (c"content-type", JSON[0].1);
+const CONTENT_TYPE: (&CStr, &[u8]) = (c"content-type", JSON[0].1);
 
 /// Sends JSON records to one topic, at ascending epochs.
 pub struct TopicSender {
@@ -96,6 +95,66 @@ impl TopicSender {
                 RD_KAFKA_VTYPE_END,
             )
         };
+        self.enqueued(code)
+    }
+
+    /// [`TopicSender::send`] with headers of the record's own in place of the one that says that it is JSON.
+    ///
+    /// # Errors
+    /// As [`TopicSender::send`].
+    pub fn send_with(
+        &mut self,
+        epoch: u64,
+        key: &[u8],
+        payload: &[u8],
+        headers: &[(&CStr, &[u8])],
+    ) -> Result<Enqueued, SinkError> {
+        if epoch != self.epoch {
+            self.settle();
+            self.epoch = epoch;
+        }
+        // SAFETY: names end with a zero, sizes are those of the slices, and both are copied. The list is the client's once
+        // it has taken the record, and ours where it has not.
+        let code = unsafe {
+            let list = bindings::rd_kafka_headers_new(headers.len());
+            for (name, value) in headers {
+                let added = bindings::rd_kafka_header_add(
+                    list,
+                    name.as_ptr(),
+                    name.to_bytes().len() as isize,
+                    value.as_ptr().cast(),
+                    value.len() as isize,
+                );
+                debug_assert_eq!(added, RD_KAFKA_RESP_ERR_NO_ERROR, "only a list that is read alone takes none");
+            }
+            let code = rd_kafka_producev(
+                self.writer.native(),
+                RD_KAFKA_VTYPE_RKT,
+                self.topic.as_ptr(),
+                RD_KAFKA_VTYPE_MSGFLAGS,
+                bindings::RD_KAFKA_MSG_F_COPY,
+                RD_KAFKA_VTYPE_KEY,
+                key.as_ptr(),
+                key.len(),
+                RD_KAFKA_VTYPE_VALUE,
+                payload.as_ptr(),
+                payload.len(),
+                RD_KAFKA_VTYPE_HEADERS,
+                list,
+                RD_KAFKA_VTYPE_OPAQUE,
+                epoch as usize as *mut std::ffi::c_void,
+                RD_KAFKA_VTYPE_END,
+            );
+            if code != RD_KAFKA_RESP_ERR_NO_ERROR {
+                bindings::rd_kafka_headers_destroy(list);
+            }
+            code
+        };
+        self.enqueued(code)
+    }
+
+    #[inline]
+    fn enqueued(&mut self, code: rd_kafka_resp_err_t) -> Result<Enqueued, SinkError> {
         match code {
             RD_KAFKA_RESP_ERR_NO_ERROR => {
                 self.queued += 1;

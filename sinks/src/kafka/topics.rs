@@ -8,11 +8,14 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::config::{KafkaSettings, kafka_config};
+use super::{
+    config::{KafkaSettings, kafka_config},
+    token,
+};
 use crate::SinkError;
 
 /// Makes those of the topics that do not exist, with this number of partitions and replicas, and returns them.
-/// Topics that exist stay as they are. Needs no async runtime.
+/// Topics that exist stay as they are. Needs no async runtime; where brokers want a token, waits for the first.
 ///
 /// # Errors
 /// [`SinkError::Kafka`] where the brokers cannot be reached within `timeout` or refuse; topics that were made before
@@ -32,6 +35,11 @@ pub async fn ensure_topics(
     };
     let admin: AdminClient<DefaultClientContext> =
         kafka_config(settings, &[]).create().map_err(|source| failed(names.join(", "), source))?;
+    if let Some(tokens) = &settings.tokens {
+        let without =
+            |error: token::TokenError| failed(names.join(", "), KafkaError::ClientCreation(error.to_string()));
+        token::hand_over(admin.inner(), tokens).map_err(without)?;
+    }
     let topics: Vec<_> =
         names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(replication))).collect();
     let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));

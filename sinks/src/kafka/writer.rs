@@ -7,12 +7,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     ClientContext,
     bindings::rd_kafka_t,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, Message, OwnedHeaders},
@@ -20,8 +21,10 @@ use rdkafka::{
 };
 
 use super::{
-    config::{KafkaSettings, kafka_config},
+    config::{KafkaSettings, kafka_config, without_secret},
     deliveries::{Deliveries, DeliveryStats},
+    reachable::is_reachable,
+    token::{Tokens, oauth_token},
 };
 use crate::SinkError;
 
@@ -42,6 +45,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     // The bound of the queue, whichever is met first.
     ("queue.buffering.max.messages", "262144"),
     ("queue.buffering.max.kbytes", "131072"),
+    // Back soon after a broker is; librdkafka's own pauses grow to ten seconds.
+    ("reconnect.backoff.max.ms", "1000"),
 ];
 
 // An epoch travels through librdkafka in a pointer.
@@ -85,6 +90,8 @@ pub struct KafkaWriter {
 /// How long the polling thread waits for reports before it looks whether to stop. Long, because the last millisecond of a
 /// wait is spun away by the client.
 const POLL: Duration = Duration::from_secs(1);
+/// How long brokers may take to say that they are back, where no record is on its way that would tell.
+const ANSWER: Duration = Duration::from_secs(2);
 
 impl KafkaWriter {
     /// Makes the client. It connects in the background, so that brokers that are away are no error here.
@@ -94,7 +101,7 @@ impl KafkaWriter {
     pub fn new(settings: &KafkaSettings) -> Result<Self, SinkError> {
         let deliveries = Arc::new(Deliveries::new());
         let servers = settings.bootstrap_servers.clone();
-        let reports = Reports { deliveries: Arc::clone(&deliveries) };
+        let reports = Reports { deliveries: Arc::clone(&deliveries), tokens: settings.tokens.clone() };
         let producer: BaseProducer<Reports> = match kafka_config(settings, DEFAULTS).create_with_context(reports) {
             Ok(producer) => producer,
             Err(source) => {
@@ -103,15 +110,18 @@ impl KafkaWriter {
                     action: "make a producer for",
                     topic,
                     servers,
-                    source: Box::new(source),
+                    source: Box::new(without_secret(source)),
                 });
             }
         };
         let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
-        let (polled, stopped) = (Arc::clone(&producer), Arc::clone(&stop));
+        let (polled, stopped, account) = (Arc::clone(&producer), Arc::clone(&stop), Arc::clone(&deliveries));
         let polling = thread::Builder::new().name("deliveries".to_owned()).spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 polled.poll(POLL);
+                if account.waits_for_nothing() && is_reachable(polled.client(), ANSWER) {
+                    account.recovered();
+                }
             }
         });
         let polling = polling.map_err(|source| SinkError::Thread { purpose: "delivery reports", source })?;
@@ -150,7 +160,7 @@ impl KafkaWriter {
 
     /// A record that cannot be queued as it is, noted as trouble.
     pub(super) fn refused(&self, topic: &str, source: KafkaError) -> SinkError {
-        self.deliveries.trouble(source.to_string());
+        let _ = self.deliveries.trouble(source.to_string());
         SinkError::Kafka {
             action: "send to",
             topic: topic.to_owned(),
@@ -183,12 +193,13 @@ impl KafkaWriter {
         self.deliveries.stats()
     }
 
-    /// What is wrong, if anything is: an error after which nothing was delivered yet, or why a record was given up.
+    /// What is wrong, if anything is: an error after which nothing was delivered yet, why a record was given up, or that
+    /// records wait and none has been acknowledged for some seconds. To be asked every second or so.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         match self.producer.client().fatal_error() {
             Some((code, reason)) => Some(format!("{code}: {reason}")),
-            None => self.deliveries.last_error(),
+            None => self.deliveries.last_error(Instant::now()),
         }
     }
 
@@ -234,6 +245,7 @@ impl fmt::Debug for KafkaWriter {
 /// Receives what librdkafka has to say, on the producer's thread.
 struct Reports {
     deliveries: Arc<Deliveries>,
+    tokens: Option<Tokens>,
 }
 
 impl ProducerContext for Reports {
@@ -254,6 +266,12 @@ impl ProducerContext for Reports {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        oauth_token(self.tokens.as_ref())
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
@@ -266,7 +284,14 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka producer");
-        self.deliveries.trouble(format!("{error}: {reason}"));
+        let text = format!("{error}: {reason}");
+        let news = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.deliveries.disconnected(text),
+            _ => self.deliveries.trouble(text),
+        };
+        // The client tells of every attempt to connect.
+        if news {
+            tracing::warn!(%error, reason, "kafka producer");
+        }
     }
 }
