@@ -52,6 +52,7 @@ fn record(n: usize, payload: &[u8]) -> RawRecord<'_> {
             producer_service: Some(b"orders-service"),
             traceparent: Some(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             dag_run_id: None,
+            schema_id: None,
         },
         has_key: true,
         payload: Some(payload),

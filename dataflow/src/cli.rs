@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::client;
+use crate::{causes::WithCauses, client};
 
+mod catalog;
 mod check;
+mod configuration;
 mod demo;
 mod replay;
 mod run;
-
 mod validate;
 
 /// Says which data breaks its contract, why, and what it reaches.
@@ -38,6 +39,8 @@ enum Command {
     Replay(replay::Args),
     /// Check a directory of contracts, schemas and catalog.
     Check(check::Args),
+    /// Print every setting of the configuration with its default.
+    Configuration(configuration::Args),
     /// Judge records one by one: evidence on stdout.
     Validate(validate::Args),
     #[command(flatten)]
@@ -72,18 +75,7 @@ pub struct Failure {
 impl Failure {
     /// A failure that an error explains, with its causes.
     pub fn new(exit: Exit, error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some errors already say what their source says.
-            if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        Self { exit, message }
+        Self { exit, message: WithCauses(error).to_string() }
     }
 
     /// A mistake of the caller's.
@@ -110,6 +102,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Client(command) => ask(command),
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Configuration(args) => Ok(configuration::run(&args)),
         Command::Validate(args) => validate::run(&args),
     };
     match ended {

@@ -13,6 +13,7 @@ use tonic_types::StatusExt;
 
 pub use self::commands::{BlastRadiusArgs, Explain, Get, Watch};
 use crate::answers::json::{JsonError, to_json};
+use crate::causes::WithCauses;
 
 /// The largest answer that is taken, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
@@ -148,14 +149,9 @@ impl Client {
         let timeout = std::time::Duration::from_secs((*timeout).clamp(1, 86_400));
         let endpoint =
             Channel::from_shared(address.clone()).map_err(|_| ClientError::Address { address: server.clone() })?;
-        let channel = endpoint.connect_timeout(timeout).connect().await.map_err(|error| {
-            let mut message = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                message = format!("{message}: {error}");
-                cause = error.source();
-            }
-            ClientError::Unreachable { address: address.clone(), message }
+        let channel = endpoint.connect_timeout(timeout).connect().await.map_err(|error| ClientError::Unreachable {
+            address: address.clone(),
+            message: WithCauses(&error).to_string(),
         })?;
         let stub = FaultlineClient::new(channel).max_decoding_message_size(MAX_ANSWER);
         Ok(Self { stub, address, output: *output, timeout })

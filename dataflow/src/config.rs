@@ -1,25 +1,41 @@
 //! `faultline.yaml`: everything that can be set, with its default.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use faultline_contracts::document;
+use faultline_contracts::{catalog::Catalog, document};
 use faultline_operators::{
     blast_radius::ReachOptions,
     compliance::WindowOptions,
     correlation::LookBack,
     decode::{openlineage, otlp},
+    gates::Gates,
     hypotheses::ExplanationOptions,
     retention::Retention,
     signals::SignalOptions,
 };
-use faultline_sinks::kafka::KafkaSettings;
-use serde::Deserialize;
+use faultline_sinks::{
+    cloudevents::{Envelope, source_problem},
+    dynamodb::DynamoSettings,
+    gremlin::GremlinSettings,
+    webhook::WebhookSettings,
+};
+use regex::RegexSet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{answers::blast_radius::Bounds, intake::IntakeOptions};
+
+mod kafka;
+pub mod reference;
+mod registry;
+
+pub(crate) use kafka::anchored;
+pub use kafka::{KafkaConfig, MskIam, Settings, StartFrom, StartPerTopic, StartRules};
+pub use registry::{Authorization, ConfluentConfig, GlueConfig, RegistryConfig};
 
 /// Into how many parts waiting spans are divided among workers.
 const SPAN_SHARDS: usize = 16;
@@ -54,11 +70,14 @@ pub enum ConfigError {
 }
 
 /// The whole configuration.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The catalog's directory.
+    /// The catalog's directory. It is followed as it changes.
     pub catalog: PathBuf,
+    /// How often the catalog's directory, or topic, is looked at for changes, in milliseconds. A change is taken when two
+    /// looks agree, so that nothing half-written is.
+    pub catalog_poll_ms: u64,
     /// Worker threads of this process.
     pub workers: usize,
     /// Length of a tick: how often epochs close while records arrive, in milliseconds.
@@ -73,6 +92,18 @@ pub struct Config {
     pub evidence: EvidenceConfig,
     /// Where state is kept on this machine: `faultline.db` (SQLite) and, without Kafka, JSON lines.
     pub data_dir: Option<PathBuf>,
+    /// The DynamoDB table that holds the state of signals, if it is to be kept there as well.
+    pub dynamodb: Option<DynamoSettings>,
+    /// The graph database that holds vertices and edges, if they are to be kept there as well.
+    pub graph: Option<GremlinSettings>,
+    /// How many changes may wait for each store while it is away: the newest of each thing. What is new beyond that is
+    /// dropped and counted.
+    pub store_queue: usize,
+    /// Where schemas are looked up.
+    pub registry: RegistryConfig,
+    /// Who is told of incidents over HTTP. What each was told is kept in `webhooks.db` in `data_dir`; without that folder it
+    /// is forgotten at the end of the process, and told again by the next.
+    pub webhooks: Vec<WebhookSettings>,
     /// Limits on what one record may cost.
     pub limits: Limits,
     /// Windows and watermark.
@@ -91,6 +122,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             catalog: "contracts".into(),
+            catalog_poll_ms: 2_000,
             workers: 1,
             tick_ms: 20,
             kafka: None,
@@ -98,6 +130,11 @@ impl Default for Config {
             topics: Topics::default(),
             evidence: EvidenceConfig::default(),
             data_dir: None,
+            dynamodb: None,
+            graph: None,
+            store_queue: 1_000_000,
+            registry: RegistryConfig::default(),
+            webhooks: Vec::new(),
             limits: Limits::default(),
             windows: Windows::default(),
             signals: Signals::default(),
@@ -108,63 +145,8 @@ impl Default for Config {
     }
 }
 
-/// The brokers and how to read from them.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaConfig {
-    /// `bootstrap.servers`
-    pub bootstrap: String,
-    /// The consumer group under which positions are committed, so that Kafka's tools show the lag.
-    #[serde(default = "KafkaConfig::default_group")]
-    pub group: String,
-    /// Where a partition is read from at start.
-    #[serde(default)]
-    pub start: StartFrom,
-    /// Any librdkafka setting, for consumers and producers alike.
-    #[serde(default)]
-    pub settings: BTreeMap<String, String>,
-    /// Whether topics for evidence, signals and incidents are made at start where they are missing, with the broker's
-    /// defaults for partitions and replicas.
-    #[serde(default = "KafkaConfig::default_create_topics")]
-    pub create_topics: bool,
-    /// How often new topics and partitions are looked for, in milliseconds.
-    #[serde(default = "KafkaConfig::default_discovery_ms")]
-    pub discovery_ms: u64,
-}
-
-impl KafkaConfig {
-    /// As clients are made from it.
-    #[must_use]
-    pub fn client(&self) -> KafkaSettings {
-        let mut client = KafkaSettings::new(&self.bootstrap);
-        client.properties.extend(self.settings.clone());
-        client
-    }
-
-    fn default_group() -> String {
-        "faultline".to_owned()
-    }
-    fn default_create_topics() -> bool {
-        true
-    }
-    fn default_discovery_ms() -> u64 {
-        30_000
-    }
-}
-
-/// Where reading starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StartFrom {
-    /// At the oldest record that the broker still has: windows are complete.
-    #[default]
-    Earliest,
-    /// At the newest: nothing before the start is judged.
-    Latest,
-}
-
 /// Which topics are what. Data topics are exact names, or regular expressions that start with `^`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topics {
     /// Data topics.
@@ -181,8 +163,23 @@ pub struct Topics {
     pub signals: String,
     /// Incident changes go here.
     pub incidents: String,
-    /// Contracts may come from here.
+    /// The catalog comes from here with `kafka.catalog_topic`: key a file's path, value its text, null deletes it.
     pub catalog: String,
+    /// What is put around the records of the evidence, signal and incident topics: nothing (`plain`), CloudEvents' headers
+    /// (`cloudevents_binary`, the value stays as it is) or a CloudEvents object (`cloudevents_structured`).
+    pub envelope: Envelope,
+    /// The `source` of those CloudEvents: a URI reference that tells this installation from others.
+    pub cloudevents_source: String,
+}
+
+impl Topics {
+    /// The patterns among the data topics.
+    ///
+    /// # Errors
+    /// One is no regular expression.
+    pub(crate) fn data_patterns(&self) -> Result<RegexSet, regex::Error> {
+        RegexSet::new(self.data.iter().filter_map(|topics| anchored(topics)))
+    }
 }
 
 impl Default for Topics {
@@ -197,12 +194,14 @@ impl Default for Topics {
             signals: named("signals"),
             incidents: named("incidents"),
             catalog: named("catalog"),
+            envelope: Envelope::Plain,
+            cloudevents_source: "/faultline".to_owned(),
         }
     }
 }
 
 /// What is done with evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvidenceConfig {
     /// Which passing records get evidence of their own.
@@ -210,7 +209,7 @@ pub struct EvidenceConfig {
 }
 
 /// Which passing records get evidence of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PassEvidence {
     /// Every record.
@@ -223,7 +222,7 @@ pub enum PassEvidence {
 }
 
 /// Limits on what one record may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// The largest value that is parsed, in bytes; beyond it a record fails as `TOO_LARGE`.
@@ -232,16 +231,21 @@ pub struct Limits {
     pub depth: usize,
     /// The most reasons that one piece of evidence carries.
     pub reasons: usize,
+    /// The most bytes of JSON text that an Avro or Protobuf record may become; beyond it a record fails as `TOO_LARGE`.
+    pub decoded_bytes: usize,
+    /// The most bytes of records, in each worker, that wait for schemas that are being looked up; beyond it the worker
+    /// reads nothing more until they are known.
+    pub held_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { record_bytes: 8 << 20, depth: 64, reasons: 64 }
+        Self { record_bytes: 8 << 20, depth: 64, reasons: 64, decoded_bytes: 32 << 20, held_bytes: 64 << 20 }
     }
 }
 
 /// Windows and watermark; all in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Windows {
     /// Length of a window.
@@ -264,7 +268,7 @@ impl Default for Windows {
 }
 
 /// When a breach is beyond doubt, and when it is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signals {
     /// Judged records before a breach can be called before the window ends.
@@ -294,7 +298,7 @@ impl Default for Signals {
 }
 
 /// How far back causes are looked for; in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Correlation {
     /// A change older than this before the first failure is no candidate.
@@ -320,7 +324,7 @@ impl Default for Correlation {
 }
 
 /// Bounds on graph queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BlastRadius {
     /// The most nodes of one answer; beyond it the nearest ones are given, marked as truncated.
@@ -336,7 +340,7 @@ impl Default for BlastRadius {
 }
 
 /// Listeners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Serve {
     /// gRPC.
@@ -402,12 +406,19 @@ impl Config {
         document::Limits { max_bytes: self.limits.record_bytes, max_depth: self.limits.depth }
     }
 
+    /// The gates of a worker under a catalog.
+    #[must_use]
+    pub fn gates(&self, catalog: Arc<Catalog>) -> Gates {
+        Gates::new(catalog, self.document_limits(), self.limits.reasons).with_decoded_bytes(self.limits.decoded_bytes)
+    }
+
     /// For the intake of a worker.
     #[must_use]
     pub fn intake_options(&self) -> IntakeOptions {
         IntakeOptions {
             pass: self.evidence.pass,
             window_ms: self.windows.width_ms as i64,
+            held_bytes: self.limits.held_bytes,
             lineage: openlineage::Limits::default(),
             spans: otlp::Limits::default(),
         }
@@ -427,6 +438,8 @@ impl Config {
         config.catalog = folder.join(&config.catalog);
         config.data_dir = config.data_dir.map(|dir| folder.join(dir));
         config.files = config.files.iter().map(|file| folder.join(file)).collect();
+        config.registry.resolve_paths(folder);
+        config.webhooks.iter_mut().for_each(|webhook| webhook.resolve(folder));
         config.validate()?;
         Ok(config)
     }
@@ -439,11 +452,15 @@ impl Config {
         let positive = [
             ("workers", self.workers as u64),
             ("tick_ms", self.tick_ms),
+            ("catalog_poll_ms", self.catalog_poll_ms),
+            ("store_queue", self.store_queue as u64),
             ("signals.recovery_windows", u64::from(self.signals.recovery_windows)),
             ("correlation.look_back_ms", self.correlation.look_back_ms.max(0) as u64),
             ("limits.record_bytes", self.limits.record_bytes as u64),
             ("limits.depth", self.limits.depth as u64),
             ("limits.reasons", self.limits.reasons as u64),
+            ("limits.decoded_bytes", self.limits.decoded_bytes as u64),
+            ("limits.held_bytes", self.limits.held_bytes as u64),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError::Value { key, message: "must be greater than 0".to_owned() });
@@ -451,9 +468,21 @@ impl Config {
         self.window_options()
             .validate()
             .map_err(|error| ConfigError::Value { key: "windows", message: error.to_string() })?;
+        self.registry.validate()?;
+        if let Some(kafka) = &self.kafka {
+            kafka.validate()?;
+        }
         if self.limits.depth > 128 {
             return Err(ConfigError::Value { key: "limits.depth", message: "must be at most 128".to_owned() });
         }
+        if let Err(error) = self.topics.data_patterns() {
+            return Err(ConfigError::Value { key: "topics.data", message: error.to_string() });
+        }
+        if let Some(problem) = source_problem(&self.topics.cloudevents_source) {
+            return Err(ConfigError::Value { key: "topics.cloudevents_source", message: problem.to_owned() });
+        }
+        WebhookSettings::validate_all(&self.webhooks)
+            .map_err(|error| ConfigError::Value { key: "webhooks", message: error.to_string() })?;
         for listener in [self.serve.grpc, self.serve.metrics] {
             if !listener.ip().is_loopback() {
                 let message =
@@ -496,6 +525,9 @@ mod tests {
             ("tick_ms: 0", "tick_ms"),
             ("limits: {depth: 1000}", "limits.depth"),
             ("serve: {grpc: '0.0.0.0:1'}", "serve"),
+            ("topics: {data: [raw.a, '^raw.(']}", "topics.data"),
+            ("topics: {cloudevents_source: 'a b'}", "topics.cloudevents_source"),
+            ("webhooks: [{name: ops}]", "`url` of webhook 'ops'"),
         ] {
             let error = load(text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

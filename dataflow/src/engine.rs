@@ -11,20 +11,23 @@ use std::{
         mpsc,
     },
     thread::Thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use faultline_contracts::{catalog::Catalog, time::UnixMillis};
-use faultline_operators::{blast_radius::ReachQuery, gates::Gates};
+use faultline_operators::blast_radius::ReachQuery;
+use faultline_sinks::kafka::KafkaSettings;
 use timely::{WorkerConfig, communication::WorkerGuards, dataflow::ProbeHandle, worker::Worker};
 
 use crate::{
+    catalog::{CatalogInForce, CatalogRowChanges, Schedule},
     config::Config,
-    intake::{EvidenceOutput, WorkerIntake},
+    intake::{EvidenceOutput, WorkerIntake, schemas::Schemas},
     metrics::Metrics,
+    registry::SchemaSource,
     sources::{
         files::FileSource,
-        kafka::{KafkaSource, KafkaSourceError, KafkaSourceOptions},
+        kafka::{KafkaCluster, KafkaSource, KafkaSourceError, KafkaSourceOptions},
         replay::{ReplayIndex, ReplaySource},
     },
     topology::{self, CatalogRows, Inputs, Publish},
@@ -38,6 +41,8 @@ const IDLE_TICK_MS: u64 = 1_000;
 const IDLE_AFTER_MS: u64 = 1_000;
 /// How often positions are committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
+/// How long a worker that ends waits for the evidence of others that goes the same way.
+const SHARED_FLUSH: Duration = Duration::from_secs(5);
 /// How many epochs a replaying worker may be ahead of the slowest.
 const REPLAY_LEAD: u64 = 64;
 
@@ -66,8 +71,8 @@ pub enum EngineError {
 /// Where a worker's records come from.
 #[derive(Debug, Clone)]
 pub enum Feed {
-    /// Kafka, live.
-    Kafka,
+    /// Kafka, live, by these settings.
+    Kafka(KafkaSettings),
     /// Files that grow, live.
     Files,
     /// Captured records, by event time. So many records are taken between two steps of the dataflow.
@@ -106,12 +111,14 @@ impl Reach {
 pub struct EngineParts<P, E> {
     /// The configuration.
     pub config: Arc<Config>,
-    /// The catalog in force.
-    pub catalog: Arc<Catalog>,
+    /// The catalog in force. It changes by [`Engine::catalog_switches`] alone, and not in a replay.
+    pub catalog: Arc<CatalogInForce>,
     /// The catalog's rows.
     pub rows: CatalogRows,
     /// Where records come from.
     pub feed: Feed,
+    /// The registries of the schemas that records carry; `None` where none is configured.
+    pub schemas: Option<Arc<dyn SchemaSource>>,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
     /// Where changes go.
@@ -124,6 +131,7 @@ pub struct EngineParts<P, E> {
 pub struct Engine {
     guards: WorkerGuards<Result<(), EngineError>>,
     workers: Vec<Reach>,
+    schedule: Arc<Schedule>,
     stop: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
@@ -134,6 +142,7 @@ struct Shared {
     /// The last epoch in which any worker had a record.
     active: AtomicU64,
     workers: Vec<Reach>,
+    schedule: Arc<Schedule>,
 }
 
 impl Engine {
@@ -147,7 +156,11 @@ impl Engine {
         E: Fn(usize) -> Result<O, String> + Send + Sync + 'static,
         O: EvidenceOutput + 'static,
     {
-        let EngineParts { config, catalog, rows, feed, metrics, publish, evidence } = parts;
+        let EngineParts { config, catalog, rows, feed, schemas, metrics, publish, evidence } = parts;
+        let cluster = match (&feed, &config.kafka) {
+            (Feed::Kafka(settings), Some(kafka)) => Some(KafkaCluster::connect(settings, kafka, &metrics)?),
+            _ => None,
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let process_metrics = Arc::clone(&metrics);
         let (reaches, receivers): (Vec<_>, Vec<_>) = (0..config.workers)
@@ -156,7 +169,24 @@ impl Engine {
                 (Reach { commands, thread: Arc::default() }, Some(receiver))
             })
             .unzip();
-        let shared = Arc::new(Shared { stop: Arc::clone(&stop), active: AtomicU64::new(0), workers: reaches.clone() });
+        let start = match &feed {
+            Feed::Replay { .. } => 0,
+            Feed::Kafka(_) | Feed::Files => epoch_of(wall_clock(), config.tick_ms),
+        };
+        let schedule = Arc::new(Schedule::new(config.workers, start, Arc::clone(&catalog)));
+        let shared = Arc::new(Shared {
+            stop: Arc::clone(&stop),
+            active: AtomicU64::new(0),
+            workers: reaches.clone(),
+            schedule: Arc::clone(&schedule),
+        });
+        // That of the start, on all workers: what comes into force meanwhile is switched to.
+        let catalog = Arc::clone(&catalog.read().catalog);
+        if let Some(schemas) = &schemas {
+            // A record may wait for a schema on any worker.
+            let workers = reaches.clone();
+            schemas.subscribe(Arc::new(move || workers.iter().for_each(Reach::wake)));
+        }
         let receivers = Mutex::new(receivers);
         let publish = Mutex::new(Some(publish));
         let rows = Mutex::new(Some(rows));
@@ -184,11 +214,18 @@ impl Engine {
                 shared.stop.store(true, Ordering::Relaxed);
                 EngineError::Evidence { worker: index, message }
             })?;
-            let gates = Gates::new(Arc::clone(&catalog), config.document_limits(), config.limits.reasons);
-            let intake = WorkerIntake::new(gates, output, config.intake_options(), Arc::clone(&metrics.intake));
+            let gates = config.gates(Arc::clone(&catalog));
+            let schemas = match &feed {
+                Feed::Replay { .. } => Schemas::captured(schemas.clone()),
+                Feed::Kafka(_) | Feed::Files => Schemas::live(schemas.clone()),
+            };
+            let intake =
+                WorkerIntake::new(gates, schemas, output, config.intake_options(), Arc::clone(&metrics.intake));
             let run = Run {
                 config: &config,
-                catalog: &catalog,
+                catalog: Arc::clone(&catalog),
+                switches_taken: 0,
+                worker: index,
                 metrics: &metrics,
                 shared: &shared,
                 commands,
@@ -196,13 +233,17 @@ impl Engine {
                 probe,
                 intake,
             };
-            let ended = match &feed {
-                Feed::Replay { index, batch, hold } => {
+            let ended = match (&feed, &cluster) {
+                (Feed::Replay { index, batch, hold }, _) => {
                     run.replay(worker, Arc::clone(index), *batch, *hold);
                     Ok(())
                 }
-                Feed::Kafka => run.live_kafka(worker),
-                Feed::Files => run.live_files(worker),
+                (Feed::Kafka(_), Some(cluster)) => run.live_kafka(worker, Arc::clone(cluster)),
+                (Feed::Kafka(_), None) => Ok(()),
+                (Feed::Files, _) => {
+                    run.live_files(worker);
+                    Ok(())
+                }
             };
             // One worker alone cannot go on: its share of the partitions would be missing without anybody noticing.
             if ended.is_err() {
@@ -212,7 +253,13 @@ impl Engine {
             ended
         })
         .map_err(EngineError::Start)?;
-        Ok(Self { guards, workers: reaches, stop, metrics: process_metrics })
+        Ok(Self { guards, workers: reaches, schedule, stop, metrics: process_metrics })
+    }
+
+    /// A way to change catalogs.
+    #[must_use]
+    pub fn catalog_switches(&self) -> CatalogSwitches {
+        CatalogSwitches { schedule: Arc::clone(&self.schedule), workers: self.workers.clone() }
     }
 
     /// A way to register standing queries.
@@ -240,6 +287,24 @@ impl Engine {
             .join()
             .into_iter()
             .try_for_each(|ended| ended.unwrap_or_else(|panic| Err(EngineError::Worker(panic))))
+    }
+}
+
+/// Brings other catalogs into force, on all workers of a live engine at one epoch.
+#[derive(Debug, Clone)]
+pub struct CatalogSwitches {
+    schedule: Arc<Schedule>,
+    workers: Vec<Reach>,
+}
+
+impl CatalogSwitches {
+    /// Has a catalog come into force at the first epoch that no worker has opened, and says which. `rows` is asked what
+    /// changes in the dataflow's collections then.
+    pub fn switch(&self, catalog: Arc<Catalog>, rows: &mut dyn FnMut(u64) -> CatalogRowChanges) -> u64 {
+        let epoch = self.schedule.switch(catalog, rows);
+        // Idle ones open an epoch a second.
+        self.workers.iter().for_each(Reach::wake);
+        epoch
     }
 }
 
@@ -312,10 +377,18 @@ pub fn wall_clock() -> UnixMillis {
     UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64))
 }
 
+/// The epoch that is open at a moment of a live feed: epochs are ticks long.
+fn epoch_of(now: UnixMillis, tick: u64) -> u64 {
+    now.0.max(0) as u64 / tick * tick
+}
+
 /// One worker's run.
 struct Run<'a, E> {
     config: &'a Config,
-    catalog: &'a Arc<Catalog>,
+    /// By which records are judged now.
+    catalog: Arc<Catalog>,
+    switches_taken: u64,
+    worker: usize,
     metrics: &'a Arc<Metrics>,
     shared: &'a Arc<Shared>,
     commands: Option<mpsc::Receiver<Command>>,
@@ -325,10 +398,20 @@ struct Run<'a, E> {
 }
 
 impl<E: EvidenceOutput> Run<'_, E> {
-    /// Ends the epoch that is open and goes on with `next`.
+    /// Ends the epoch that is open and goes on with `next`, under the catalog that is in force from then on.
     fn close_epoch(&mut self, next: u64) {
         let mut pending = self.intake.close_epoch(next);
         self.inputs.send(&mut pending);
+        for switch in self.shared.schedule.open(self.worker, next) {
+            self.switches_taken += 1;
+            self.catalog = Arc::clone(&switch.catalog);
+            if self.worker == 0
+                && let Some(rows) = switch.take_rows()
+            {
+                self.inputs.change_catalog(switch.epoch, rows);
+            }
+            self.intake.set_catalog(Arc::clone(&self.catalog));
+        }
         self.inputs.advance_to(next);
     }
 
@@ -367,7 +450,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
             }
             worker.step_or_park(Some(Duration::from_millis(IDLE_TICK_MS)));
         }
-        self.finish();
+        let _ = self.finish();
     }
 
     /// Does what was asked of this worker since; says whether anything was.
@@ -382,20 +465,30 @@ impl<E: EvidenceOutput> Run<'_, E> {
         asked
     }
 
-    /// Hands over what is open and lets go of the inputs, so that the dataflow can complete.
-    fn finish(mut self) {
+    /// Hands over what is open and lets go of the inputs, so that the dataflow can complete. Says whether all evidence is
+    /// where it was to go.
+    fn finish(mut self) -> bool {
         let mut pending = self.intake.close_epoch(self.inputs.epoch());
         self.inputs.send(&mut pending);
-        self.intake.evidence_mut().finish();
+        let abandoned = self.intake.abandon_held();
+        let (epoch, evidence) = (self.inputs.epoch(), self.intake.evidence_mut());
+        evidence.finish();
+        // Workers share a producer: what another one has sent last may still be on its way.
+        let deadline = Instant::now() + SHARED_FLUSH;
+        while evidence.durable_before() <= epoch && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        abandoned == 0 && evidence.durable_before() > epoch
     }
 
-    fn live_kafka(mut self, worker: &mut Worker) -> Result<(), EngineError> {
+    fn live_kafka(mut self, worker: &mut Worker, cluster: Arc<KafkaCluster>) -> Result<(), EngineError> {
         let Some(kafka) = self.config.kafka.as_ref() else { return Ok(()) };
         let wake = self.shared.workers[worker.index()].clone();
         let options = KafkaSourceOptions {
+            cluster,
             kafka,
             topics: &self.config.topics,
-            catalog: Arc::clone(self.catalog),
+            catalog: Arc::clone(&self.catalog),
             future_ms: self.config.windows.future_ms as i64,
             worker: worker.index(),
             workers: worker.peers(),
@@ -403,35 +496,42 @@ impl<E: EvidenceOutput> Run<'_, E> {
             wake: Arc::new(move || wake.wake()),
         };
         let mut source = KafkaSource::connect(options, &mut self.intake)?;
-        self.live(worker, |intake, now| {
+        let all_durable = self.live(worker, |intake, catalog, now| {
+            source.follow_catalog(catalog);
             let taken = source.poll(BATCH, now, intake);
-            source.commit(COMMIT_EVERY);
+            source.commit(COMMIT_EVERY, intake.epoch(), || intake.durable_before());
             taken
         });
+        source.finish(all_durable);
         Ok(())
     }
 
-    fn live_files(self, worker: &mut Worker) -> Result<(), EngineError> {
+    fn live_files(self, worker: &mut Worker) {
         let Config { files, topics, windows, limits, .. } = self.config;
         // An envelope escapes its payload, at worst six bytes for one.
         let longest = limits.record_bytes.saturating_mul(6).saturating_add(1 << 20);
         let mut source =
             FileSource::new(files, worker.index(), worker.peers(), topics, windows.future_ms as i64, longest);
-        self.live(worker, |intake, now| source.poll(BATCH, now, intake));
-        Ok(())
+        self.live(worker, |intake, _catalog, now| source.poll(BATCH, now, intake));
     }
 
-    fn live(mut self, worker: &mut Worker, mut poll: impl FnMut(&mut WorkerIntake<E>, UnixMillis) -> usize) {
+    /// Runs until told to stop; says whether all evidence is where it was to go. `poll` is given the catalog in force.
+    fn live(
+        mut self,
+        worker: &mut Worker,
+        mut poll: impl FnMut(&mut WorkerIntake<E>, &Arc<Catalog>, UnixMillis) -> usize,
+    ) -> bool {
         let tick = self.config.tick_ms;
         let mut was_active = false;
         while !self.shared.stop.load(Ordering::Relaxed) {
             let now = wall_clock();
             // The clock may jump back; epochs never do.
-            let epoch = (now.0.max(0) as u64 / tick * tick).max(self.inputs.epoch());
+            let epoch = epoch_of(now, tick).max(self.inputs.epoch());
             self.intake.set_now(now);
-            let taken = poll(&mut self.intake, now);
+            // What was held comes before what its partition brings next.
+            let taken = self.intake.settle(BATCH) + poll(&mut self.intake, &self.catalog, now);
 
-            let asked = self.take_commands();
+            let asked = self.take_commands() | self.shared.schedule.waits_for(self.switches_taken);
             if taken > 0 {
                 self.shared.active.fetch_max(epoch, Ordering::Relaxed);
                 if !was_active {
@@ -452,6 +552,6 @@ impl<E: EvidenceOutput> Run<'_, E> {
                 worker.step_or_park(Some(Duration::from_millis(pause)));
             }
         }
-        self.finish();
+        self.finish()
     }
 }

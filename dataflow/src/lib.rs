@@ -5,17 +5,20 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod catalog_rows;
-
 pub mod answers;
+pub mod catalog;
+mod causes;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod engine;
+pub mod health;
 pub mod intake;
 pub mod metrics;
+pub mod msk_iam;
 pub mod outputs;
 pub mod recorder;
+pub mod registry;
 pub mod replay;
 pub mod serve;
 pub mod service;

@@ -7,12 +7,12 @@ use std::sync::{
 
 use faultline_contracts::evidence::GateResult;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
+    encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-use crate::sources::TopicRole;
+use crate::{catalog::CatalogMetrics, health::Health, sources::TopicRole};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
@@ -30,6 +30,23 @@ struct KindLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabel {
+    store: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreOutcomeLabel {
+    store: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookupLabel {
+    registry: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DroppedLabel {
     kind: String,
 }
@@ -43,39 +60,6 @@ pub struct PartitionLabel {
     pub partition: i32,
 }
 
-/// What is up or degraded.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DependencyLabel {
-    /// Its name.
-    pub dependency: Dependency,
-}
-
-/// What the service depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
-pub enum Dependency {
-    /// Reading from Kafka.
-    KafkaSource,
-    /// Writing to Kafka.
-    KafkaSink,
-    /// The embedded store.
-    Store,
-    /// The catalog's directory.
-    Catalog,
-}
-
-impl Dependency {
-    /// The name in `GetStatus`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::KafkaSource => "kafka_source",
-            Self::KafkaSink => "kafka_sink",
-            Self::Store => "store",
-            Self::Catalog => "catalog",
-        }
-    }
-}
-
 /// What an intake counts.
 #[derive(Debug, Default)]
 pub struct IntakeMetrics {
@@ -84,6 +68,9 @@ pub struct IntakeMetrics {
     rejected: Family<ReasonLabel, Counter>,
     decoded: Family<KindLabel, Counter>,
     cut: Family<KindLabel, Counter>,
+    drifts: Counter,
+    /// Records that wait for the schemas that they carry.
+    pub held: Gauge<i64, AtomicI64>,
 }
 
 /// One tick's counts of one worker.
@@ -93,30 +80,33 @@ pub struct RecordCounts {
     fail: u64,
     warn: u64,
     bytes: u64,
+    drifts: u64,
 }
 
 impl RecordCounts {
-    /// Counts one judged record.
-    pub fn judged(&mut self, result: GateResult, bytes: usize) {
+    /// Counts one judged record. `drifts`: it carries another schema than the catalog names.
+    pub fn judged(&mut self, result: GateResult, bytes: usize, drifts: bool) {
         match result {
             GateResult::Pass => self.pass += 1,
             GateResult::Fail => self.fail += 1,
             GateResult::Warn => self.warn += 1,
         }
         self.bytes += bytes as u64;
+        self.drifts += u64::from(drifts);
     }
 }
 
 impl IntakeMetrics {
     /// Adds a tick's counts.
     pub fn add(&self, counts: RecordCounts) {
-        let RecordCounts { pass, fail, warn, bytes } = counts;
+        let RecordCounts { pass, fail, warn, bytes, drifts } = counts;
         for (result, count) in [("PASS", pass), ("FAIL", fail), ("WARN", warn)] {
             if count > 0 {
                 self.results.get_or_create(&ResultLabel { result }).inc_by(count);
             }
         }
         self.bytes.inc_by(bytes);
+        self.drifts.inc_by(drifts);
     }
 
     /// Counts one rejected input, and says how many there have been for that reason.
@@ -145,7 +135,8 @@ impl IntakeMetrics {
     /// Every count by name, for `GetStatus`.
     #[must_use]
     pub fn totals(&self) -> Vec<(String, u64)> {
-        let mut totals = vec![("record_bytes".to_owned(), self.bytes.get())];
+        let mut totals =
+            vec![("record_bytes".to_owned(), self.bytes.get()), ("schema_drift".to_owned(), self.drifts.get())];
         for result in ["PASS", "FAIL", "WARN"] {
             let count = self.results.get_or_create(&ResultLabel { result }).get();
             totals.push((format!("records_{}", result.to_lowercase()), count));
@@ -174,14 +165,24 @@ pub struct Metrics {
     pub late_records: Counter<u64, AtomicU64>,
     /// Facts that a bounded operator dropped, by what.
     dropped: Family<DroppedLabel, Counter>,
+    /// What sources of Kafka have missed.
+    pub kafka: crate::sources::kafka::KafkaMetrics,
     /// Behind the end of a partition, in records.
     pub lag: Family<PartitionLabel, Gauge>,
-    /// 1 up, 0 degraded.
-    pub up: Family<DependencyLabel, Gauge>,
-    /// Changes that wait for the store.
-    pub store_queue: Gauge<i64, AtomicI64>,
+    /// The catalog in force.
+    pub catalog: CatalogMetrics,
+    /// Which dependencies answer.
+    pub health: Arc<Health>,
+    /// Changes that wait for each store.
+    store_queue: Family<StoreLabel, Gauge>,
+    /// What became of changes given to stores.
+    store_changes: Family<StoreOutcomeLabel, Counter>,
     /// Failed attempts of sinks.
     sink_errors: Family<KindLabel, Counter>,
+    /// Schemas of registries in memory.
+    pub registry_schemas: Gauge<i64, AtomicI64>,
+    /// What became of look-ups of schemas.
+    registry_lookups: Family<LookupLabel, Counter>,
 }
 
 impl Metrics {
@@ -198,10 +199,15 @@ impl Metrics {
             standing_queries: Gauge::default(),
             late_records: Counter::default(),
             dropped: Family::default(),
+            kafka: crate::sources::kafka::KafkaMetrics::default(),
             lag: Family::default(),
-            up: Family::default(),
-            store_queue: Gauge::default(),
+            catalog: CatalogMetrics::default(),
+            health: Arc::default(),
+            store_queue: Family::default(),
+            store_changes: Family::default(),
             sink_errors: Family::default(),
+            registry_schemas: Gauge::default(),
+            registry_lookups: Family::default(),
         };
         if let Ok(mut registry) = metrics.registry.lock() {
             let intake = &metrics.intake;
@@ -210,6 +216,9 @@ impl Metrics {
             registry.register("rejected", "Inputs that were not taken, by reason", intake.rejected.clone());
             registry.register("decoded", "Decoded control records by kind", intake.decoded.clone());
             registry.register("cut", "Parts of control records beyond a limit, by kind", intake.cut.clone());
+            let drifts = "Records that carry another schema than the catalog names";
+            registry.register("schema_drift", drifts, intake.drifts.clone());
+            registry.register("held_records", "Records that wait for the schemas they carry", intake.held.clone());
             registry.register("epoch_milliseconds", "The closed epoch", metrics.epoch.clone());
             registry.register("watermark_milliseconds", "The event-time watermark", metrics.watermark.clone());
             registry.register("windows", "Live compliance windows", metrics.windows.clone());
@@ -217,16 +226,29 @@ impl Metrics {
             registry.register("standing_queries", "Standing queries", metrics.standing_queries.clone());
             registry.register("late_records", "Records too late for their window", metrics.late_records.clone());
             registry.register("dropped", "Facts beyond an operator's bound, by kind", metrics.dropped.clone());
+            metrics.kafka.register(&mut registry);
             registry.register("lag_records", "Records behind the end of a partition", metrics.lag.clone());
-            registry.register("up", "1 where a dependency is up, 0 where it is degraded", metrics.up.clone());
-            registry.register("store_queue", "Changes that wait for the store", metrics.store_queue.clone());
+            metrics.catalog.register(&mut registry);
+            registry.register("up", "1 where a dependency is up, 0 where it is degraded", metrics.health.gauge());
+            registry.register("store_queue", "Changes that wait for a store", metrics.store_queue.clone());
+            registry.register(
+                "store_changes",
+                "What became of changes given to a store",
+                metrics.store_changes.clone(),
+            );
             registry.register("sink_errors", "Failed attempts of sinks", metrics.sink_errors.clone());
+            registry.register("registry_schemas", "Schemas of registries in memory", metrics.registry_schemas.clone());
+            let lookups = "Look-ups of schemas by registry and outcome, those that were not begun included";
+            registry.register("registry_lookups", lookups, metrics.registry_lookups.clone());
         }
         Arc::new(metrics)
     }
 
     /// Counts facts that a bounded operator dropped.
     pub fn dropped(&self, kind: &str, count: u64) {
+        if count == 0 {
+            return;
+        }
         self.dropped.get_or_create(&DroppedLabel { kind: kind.to_owned() }).inc_by(count);
     }
 
@@ -235,9 +257,21 @@ impl Metrics {
         self.sink_errors.get_or_create(&KindLabel { kind }).inc();
     }
 
-    /// Notes whether a dependency is up.
-    pub fn set_up(&self, dependency: Dependency, up: bool) {
-        self.up.get_or_create(&DependencyLabel { dependency }).set(i64::from(up));
+    /// Counts a look-up of a schema, and says how many there have been of that outcome.
+    pub fn registry_lookup(&self, registry: &'static str, outcome: &'static str) -> u64 {
+        self.registry_lookups.get_or_create(&LookupLabel { registry, outcome }).inc() + 1
+    }
+
+    /// Notes how many changes wait for a store.
+    pub fn store_waiting(&self, store: &'static str, waiting: usize) {
+        self.store_queue.get_or_create(&StoreLabel { store }).set(waiting as i64);
+    }
+
+    /// Counts changes that a store was given, by what became of them.
+    pub fn stored(&self, store: &'static str, outcome: &'static str, count: u64) {
+        if count > 0 {
+            self.store_changes.get_or_create(&StoreOutcomeLabel { store, outcome }).inc_by(count);
+        }
     }
 
     /// Prometheus text.
@@ -259,11 +293,12 @@ mod tests {
     fn text_has_the_prefix_and_the_counts() {
         let metrics = Metrics::new();
         let mut counts = RecordCounts::default();
-        counts.judged(GateResult::Fail, 325);
+        counts.judged(GateResult::Fail, 325, true);
         metrics.intake.add(counts);
         assert_eq!(metrics.intake.rejected("span_batch"), 1);
         let text = metrics.text();
         assert!(text.contains("faultline_records_total{result=\"FAIL\"} 1"), "{text}");
+        assert!(text.contains("faultline_schema_drift_total 1"), "{text}");
         assert!(text.contains("faultline_rejected_total{reason=\"span_batch\"} 1"), "{text}");
     }
 }

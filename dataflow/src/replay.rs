@@ -5,18 +5,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use faultline_contracts::{catalog::Catalog, ids::EvidenceId};
+use faultline_contracts::{catalog::Catalog, ids::EvidenceId, time::UnixMillis};
 use faultline_sinks::{
     SinkError,
     jsonl::{SortedPart, SortedParts, merge},
 };
 
 use crate::{
+    catalog::CatalogInForce,
     config::Config,
     engine::{Engine, EngineError, EngineParts, Feed},
     intake::EvidenceOutput,
     metrics::Metrics,
     recorder::Recorder,
+    registry::SchemaSource,
     sources::replay::{Capture, ReplayError, ReplayIndex, ReplayOptions},
     topology::CatalogRows,
     view::SharedView,
@@ -42,6 +44,8 @@ pub struct ReplayJob {
     pub config: Arc<Config>,
     /// The catalog.
     pub catalog: Arc<Catalog>,
+    /// The registries of the schemas that records carry; `None` where none is configured.
+    pub schemas: Option<Arc<dyn SchemaSource>>,
     /// The inputs.
     pub captures: Vec<Capture>,
     /// Records between two steps of the dataflow. It has no influence on what comes out.
@@ -67,7 +71,7 @@ pub struct Replayed {
 /// # Errors
 /// An input cannot be read, an output cannot be written, or a worker failed.
 pub fn run(job: ReplayJob, progress: impl FnMut(u64)) -> Result<Replayed, ReplayRunError> {
-    let ReplayJob { config, catalog, captures, batch, out } = job;
+    let ReplayJob { config, catalog, schemas, captures, batch, out } = job;
     let options = ReplayOptions { tick_ms: config.tick_ms, future_ms: config.windows.future_ms as i64 };
     let index = Arc::new(ReplayIndex::build(captures, &config.topics, options, progress)?);
     let view = SharedView::new(64);
@@ -84,8 +88,9 @@ pub fn run(job: ReplayJob, progress: impl FnMut(u64)) -> Result<Replayed, Replay
     let engine = Engine::start(EngineParts {
         rows: CatalogRows::of(&catalog),
         config,
-        catalog,
+        catalog: CatalogInForce::fixed(catalog),
         feed: Feed::Replay { index: Arc::clone(&index), batch: batch.max(1), hold: false },
+        schemas,
         metrics: Arc::clone(&metrics),
         publish: recorder.clone(),
         evidence: move |worker| PartOutput::open(worker, Arc::clone(&shared)).map_err(|error| error.to_string()),
@@ -124,7 +129,7 @@ impl PartOutput {
 }
 
 impl EvidenceOutput for PartOutput {
-    fn write(&mut self, _epoch: u64, _key: Option<&str>, id: EvidenceId, json: &[u8]) {
+    fn write(&mut self, _epoch: u64, _key: Option<&str>, id: EvidenceId, _made_at: UnixMillis, json: &[u8]) {
         let Some(part) = &mut self.part else { return };
         if let Err(error) = part.push(&id.0.to_be_bytes(), json) {
             // The replay ends with this error; writing more would not mend it.

@@ -23,13 +23,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use faultline_contracts::catalog::Catalog;
 use faultline_proto::{FILE_DESCRIPTOR_SET, v1::faultline_server::FaultlineServer};
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch::Sender, task::JoinHandle};
 use tonic::transport::server::TcpIncoming;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{service::Service, standing::StandQueries};
-use crate::{answers::blast_radius::Bounds, config, metrics::Metrics, view::SharedView};
+use crate::{
+    answers::blast_radius::Bounds,
+    catalog::CatalogInForce,
+    config,
+    health::{DependencyState, Health},
+    metrics::Metrics,
+    view::SharedView,
+};
 
 /// Threads that serve.
 const THREADS: usize = 2;
@@ -37,6 +44,8 @@ const THREADS: usize = 2;
 const GRACE: Duration = Duration::from_secs(5);
 /// How often an idle connection is checked.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How often the health service is told how dependencies are.
+const TELL_HEALTH_EVERY: Duration = Duration::from_millis(500);
 
 /// Limits of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +83,7 @@ pub struct Parts {
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
     /// The catalog in force.
-    pub catalog: Arc<Catalog>,
-    /// What is wrong with it.
-    pub problems: Vec<String>,
+    pub catalog: Arc<CatalogInForce>,
     /// Worker threads, of all processes.
     pub workers: usize,
     /// Bounds on blast radii.
@@ -145,10 +152,11 @@ pub fn start(listeners: config::Serve, parts: Parts) -> Result<Server, ServeErro
     };
     let (reflection, reflection_alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
 
-    let metrics_text = Arc::clone(&parts.metrics);
+    let (metrics_text, dependencies) = (Arc::clone(&parts.metrics), Arc::clone(&parts.metrics.health));
     let service = FaultlineServer::new(Service::new(parts, Instant::now(), stopped.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     runtime.block_on(health.set_serving::<FaultlineServer<Service>>());
+    runtime.spawn(tell_health(dependencies, health));
 
     // Without it the kernel holds back the second part of an answer until the first is acknowledged: 40 ms a call.
     let connections = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
@@ -170,6 +178,19 @@ pub fn start(listeners: config::Serve, parts: Parts) -> Result<Server, ServeErro
         }
     });
     Ok(Server { grpc, metrics, stop, tasks: vec![grpc_task, metrics_task], runtime: Some(runtime) })
+}
+
+/// Has the health service answer for each dependency as `faultline.dependency.<name>`, for probes that know nothing of
+/// `GetStatus`. The service itself goes on serving whatever is degraded: what it knows stays true, as of when it says.
+async fn tell_health(health: Arc<Health>, reporter: HealthReporter) {
+    let mut every = tokio::time::interval(TELL_HEALTH_EVERY);
+    loop {
+        every.tick().await;
+        for DependencyState { dependency, trouble } in health.states() {
+            let status = if trouble.is_none() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            reporter.set_service_status(format!("faultline.dependency.{}", dependency.as_str()), status).await;
+        }
+    }
 }
 
 /// Ends when the server is told to stop.

@@ -2,23 +2,31 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use faultline_contracts::catalog::Catalog;
 use faultline_sinks::{
     SinkError,
-    kafka::{KafkaWriter, ensure_topics},
+    dynamodb::{DynamoStore, create_table},
+    gremlin::GremlinStore,
+    kafka::{KafkaSettings, KafkaWriter, ensure_topics},
     sqlite::SqliteStore,
+    webhook::WebhookStore,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    catalog::{self, CatalogError, NoReferences, References},
     config::{Config, KafkaConfig, Topics},
     engine::{Engine, EngineError, EngineParts, Feed},
+    health::Dependency,
     intake::EvidenceOutput,
     metrics::Metrics,
-    outputs::{FileEvidence, KafkaEvidence, NoEvidence, StoreWriter, changes::LivePublisher},
+    outputs::{
+        changes::LivePublisher,
+        evidence::{FileEvidence, KafkaEvidence, NoEvidence},
+        store_writer::StoreWriter,
+    },
+    registry::{Registries, RegistriesError, SchemaSource},
     serve::{self, Limits, Parts, ServeError, Server},
-    topology::CatalogRows,
     view::SharedView,
 };
 
@@ -34,12 +42,21 @@ pub enum ServiceError {
     /// The store cannot be opened.
     #[error("cannot open the state store")]
     Store(#[source] SinkError),
+    /// A receiver of incidents cannot be set up.
+    #[error("cannot tell anybody of incidents")]
+    Webhook(#[source] SinkError),
     /// The producer cannot be made.
     #[error("cannot write to Kafka")]
     Kafka(#[source] SinkError),
     /// A listener cannot be bound.
     #[error(transparent)]
     Listen(#[from] ServeError),
+    /// There is no catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The registries cannot be used as they are configured.
+    #[error(transparent)]
+    Registries(#[from] RegistriesError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -52,35 +69,38 @@ pub enum ServiceError {
 ///
 /// # Errors
 /// It cannot start, or a worker failed.
-pub fn run(
-    config: Arc<Config>,
-    catalog: Arc<Catalog>,
-    problems: Vec<String>,
-    listening: impl FnOnce(&Server),
-) -> Result<(), ServiceError> {
-    let feed = match (&config.kafka, config.files.is_empty()) {
-        (Some(_), _) => Feed::Kafka,
+pub fn run(config: Arc<Config>, listening: impl FnOnce(&Server)) -> Result<(), ServiceError> {
+    // Once: clients made from one value share their tokens.
+    let client = config.kafka.as_ref().map(KafkaConfig::client);
+    let feed = match (&client, config.files.is_empty()) {
+        (Some(client), _) => Feed::Kafka(client.clone()),
         (None, false) => Feed::Files,
         (None, true) => return Err(ServiceError::NoSource),
     };
     let metrics = Metrics::new();
+    let registries = Registries::start(&config.registry, config.data_dir.as_deref(), Arc::clone(&metrics))?;
+    let references: Box<dyn References> = match &registries {
+        Some(registries) => Box::new(Arc::clone(registries)),
+        None => Box::new(NoReferences),
+    };
+    let catalog = catalog::open(&config, client.as_ref(), references, &metrics)?;
+    let in_force = Arc::clone(catalog.in_force());
     let view = SharedView::new(WATCH_BACKLOG);
-    let kafka = config
-        .kafka
-        .as_ref()
-        .map(|kafka| KafkaWriter::new(&kafka.client()))
-        .transpose()
-        .map_err(ServiceError::Kafka)?;
+    let kafka = client.as_ref().map(KafkaWriter::new).transpose().map_err(ServiceError::Kafka)?;
     let kafka = kafka.map(Arc::new);
-    if let Some(settings) = config.kafka.as_ref().filter(|kafka| kafka.create_topics) {
-        create_topics(settings, &config)?;
+    if let (Some(client), Some(KafkaConfig { create_topics: true, .. })) = (&client, &config.kafka) {
+        create_topics(client, &config).inspect_err(|_| {
+            // The admin client says that it waited in vain; the producer has been told why.
+            if let Some(trouble) = kafka.as_ref().and_then(|writer| writer.last_error()) {
+                tracing::error!(trouble, "brokers do not let us in, or are away");
+            }
+        })?;
     }
-    let store = config.data_dir.as_ref().map(open_store).transpose().map_err(ServiceError::Store)?;
-    let store = store.map(|store| StoreWriter::start(store, Arc::clone(&metrics))).transpose()?;
+    let stores = stores(&config, &metrics)?;
 
     let publisher = LivePublisher {
         view: Arc::clone(&view),
-        store: store.as_ref().map(StoreWriter::mailbox),
+        stores: stores.iter().map(StoreWriter::mailbox).collect(),
         kafka: kafka.clone(),
         topics: config.topics.clone(),
         bounds: config.bounds(),
@@ -89,9 +109,10 @@ pub fn run(
     let evidence = evidence_outputs(&config, kafka, &metrics);
     let engine = Engine::start(EngineParts {
         config: Arc::clone(&config),
-        rows: CatalogRows::of(&catalog),
-        catalog: Arc::clone(&catalog),
+        rows: catalog.rows().clone(),
+        catalog: Arc::clone(&in_force),
         feed,
+        schemas: registries.map(|registries| registries as Arc<dyn SchemaSource>),
         metrics: Arc::clone(&metrics),
         publish: publisher,
         evidence,
@@ -102,27 +123,32 @@ pub fn run(
             view,
             standing: Arc::new(engine.standing()),
             metrics,
-            catalog,
-            problems,
+            catalog: in_force,
             workers: config.workers,
             bounds: config.bounds(),
             limits: Limits::default(),
         },
     );
-    let server = match server {
-        Ok(server) => server,
+    let every = Duration::from_millis(config.catalog_poll_ms);
+    let started = server.map_err(ServiceError::from).and_then(|server| {
+        let watch = catalog.watch(every, engine.catalog_switches())?;
+        Ok((server, watch))
+    });
+    let (server, watch) = match started {
+        Ok(started) => started,
         Err(error) => {
             engine.stopper()();
             engine.join()?;
-            return Err(error.into());
+            return Err(error);
         }
     };
     listening(&server);
     stop_on_signal(engine.stopper())?;
     let ended = engine.join();
+    drop(watch);
     server.stop();
-    // The store is written to the end before the process leaves.
-    drop(store);
+    // Stores are written to the end before the process leaves.
+    drop(stores);
     ended.map_err(ServiceError::from)
 }
 
@@ -131,11 +157,11 @@ const BROKER_DEFAULT: i32 = -1;
 /// How long brokers may take to make topics.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn create_topics(kafka: &KafkaConfig, config: &Config) -> Result<(), ServiceError> {
+fn create_topics(client: &KafkaSettings, config: &Config) -> Result<(), ServiceError> {
     let Topics { evidence, signals, incidents, .. } = &config.topics;
     let names = [evidence.as_str(), signals, incidents];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let made = runtime.block_on(ensure_topics(&kafka.client(), &names, BROKER_DEFAULT, BROKER_DEFAULT, CREATE_TIMEOUT));
+    let made = runtime.block_on(ensure_topics(client, &names, BROKER_DEFAULT, BROKER_DEFAULT, CREATE_TIMEOUT));
     match made {
         Ok(made) if made.is_empty() => Ok(()),
         Ok(made) => {
@@ -169,6 +195,49 @@ pub fn stop_on_signal(stop: impl Fn() + Send + 'static) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The stores that the configuration names, each with its thread.
+fn stores(config: &Config, metrics: &Arc<Metrics>) -> Result<Vec<StoreWriter>, ServiceError> {
+    let mut writers = Vec::new();
+    if let Some(dir) = &config.data_dir {
+        let store = open_store(dir).map_err(ServiceError::Store)?;
+        writers.push(StoreWriter::start(store, Dependency::Store, config.store_queue, Arc::clone(metrics))?);
+    }
+    if let Some(settings) = &config.dynamodb {
+        let store = DynamoStore::open(settings).map_err(ServiceError::Store)?;
+        writers.push(StoreWriter::start(store, Dependency::DynamoDb, config.store_queue, Arc::clone(metrics))?);
+    }
+    if let Some(settings) = &config.graph {
+        let store = GremlinStore::new(settings.clone()).map_err(ServiceError::Store)?;
+        writers.push(StoreWriter::start(store, Dependency::Graph, config.store_queue, Arc::clone(metrics))?);
+    }
+    for settings in &config.webhooks {
+        let ledger = config.data_dir.as_ref().map(|dir| dir.join("webhooks.db"));
+        if ledger.is_none() {
+            tracing::warn!(
+                webhook = settings.name,
+                "without `data_dir` what was told is forgotten at the end, and told again after a restart"
+            );
+        }
+        let receiver = WebhookStore::open(settings, ledger.as_deref()).map_err(ServiceError::Webhook)?;
+        // An incident and its explanation.
+        let capacity = settings.queue.saturating_mul(2);
+        writers.push(StoreWriter::start(receiver, Dependency::Webhook, capacity, Arc::clone(metrics))?);
+    }
+    Ok(writers)
+}
+
+/// Makes the table of signals where the configuration names one.
+///
+/// # Errors
+/// [`ServiceError::Store`] where it cannot be made.
+pub fn create_tables(config: &Config) -> Result<(), ServiceError> {
+    if let Some(settings) = &config.dynamodb {
+        let outcome = create_table(settings).map_err(ServiceError::Store)?;
+        tracing::info!(table = settings.table, ?outcome, "table of signals");
+    }
+    Ok(())
+}
+
 fn open_store(dir: &PathBuf) -> Result<SqliteStore, SinkError> {
     std::fs::create_dir_all(dir).map_err(|source| SinkError::File { action: "create", path: dir.clone(), source })?;
     SqliteStore::open(dir.join("faultline.db"))
@@ -185,8 +254,7 @@ fn evidence_outputs(
         let metrics = Arc::clone(&metrics);
         Ok(match (&kafka, &config.data_dir) {
             (Some(writer), _) => Box::new(
-                KafkaEvidence::new(Arc::clone(writer), &config.topics.evidence, metrics)
-                    .map_err(|error| error.to_string())?,
+                KafkaEvidence::new(Arc::clone(writer), &config.topics, metrics).map_err(|error| error.to_string())?,
             ),
             (None, Some(dir)) => Box::new(FileEvidence::open(dir, worker, metrics).map_err(|error| error.to_string())?),
             (None, None) => Box::new(NoEvidence),

@@ -33,7 +33,18 @@ impl Topics {
     /// What a topic is, by its name alone.
     #[must_use]
     pub fn role(&self, topic: &str) -> TopicRole {
-        let Self { data: _, deployments, lineage, spans, evidence, signals, incidents, catalog } = self;
+        let Self {
+            data: _,
+            deployments,
+            lineage,
+            spans,
+            evidence,
+            signals,
+            incidents,
+            catalog,
+            envelope: _,
+            cloudevents_source: _,
+        } = self;
         match topic {
             _ if topic == deployments => TopicRole::Deployments,
             _ if topic == lineage => TopicRole::Lineage,

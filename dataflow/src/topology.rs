@@ -45,6 +45,7 @@ use timely::{
 };
 
 use crate::{
+    catalog::CatalogRowChanges,
     config::Config,
     intake::Pending,
     view::{Change, EpochChanges},
@@ -102,6 +103,20 @@ impl Inputs {
         rows.flows.into_iter().for_each(|row| self.declared.insert(row));
         rows.producers.into_iter().for_each(|row| self.producers.insert(row));
         rows.changes.into_iter().for_each(|row| self.catalog_changes.insert(row));
+    }
+
+    /// Has another catalog in force from `epoch` on, which is not before the current one. One worker of the cluster does
+    /// this.
+    pub fn change_catalog(&mut self, epoch: u64, changes: CatalogRowChanges) {
+        let epoch = epoch.max(self.epoch);
+        let CatalogRowChanges { left, came } = changes;
+        for (CatalogRows { policies, assets, flows, producers, changes }, diff) in [(left, -1), (came, 1)] {
+            policies.into_iter().for_each(|row| self.policies.update_at(row, epoch, diff));
+            assets.into_iter().for_each(|row| self.assets.update_at(row, epoch, diff));
+            flows.into_iter().for_each(|row| self.declared.update_at(row, epoch, diff));
+            producers.into_iter().for_each(|row| self.producers.update_at(row, epoch, diff));
+            changes.into_iter().for_each(|row| self.catalog_changes.update_at(row, epoch, diff));
+        }
     }
 
     /// Adds (1) or removes (−1) a standing blast radius.

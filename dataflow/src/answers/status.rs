@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use faultline_contracts::catalog::Catalog;
 use faultline_proto::v1;
 
-use super::as_of;
+use super::{as_of, timestamp};
 use crate::{
-    metrics::{Dependency, DependencyLabel, Metrics, PartitionLabel},
+    catalog::CatalogState,
+    health::{DependencyState, Health},
+    metrics::{Metrics, PartitionLabel},
     view::View,
 };
 
@@ -22,27 +23,29 @@ pub struct Process {
 
 /// The status.
 #[must_use]
-pub fn get(
-    view: &View,
-    catalog: &Catalog,
-    problems: &[String],
-    metrics: &Metrics,
-    process: &Process,
-) -> v1::GetStatusResponse {
+pub fn get(view: &View, catalog: &CatalogState, metrics: &Metrics, process: &Process) -> v1::GetStatusResponse {
     let Process { workers, uptime } = process;
     v1::GetStatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         workers: u32::try_from(*workers).unwrap_or(u32::MAX),
         uptime: prost_types::Duration::try_from(*uptime).ok(),
         partitions: partitions(view, metrics),
-        dependencies: dependencies(metrics),
+        dependencies: dependencies(&metrics.health),
         counters: counters(&metrics.text()),
-        catalog: Some(v1::CatalogStatus {
-            version: format!("{:016x}", catalog.version()),
-            datasets: u32::try_from(catalog.datasets().len()).unwrap_or(u32::MAX),
-            problems: problems.to_vec(),
-        }),
+        catalog: Some(catalog_status(catalog)),
         as_of: Some(as_of(view)),
+    }
+}
+
+fn catalog_status(state: &CatalogState) -> v1::CatalogStatus {
+    let CatalogState { catalog, since, problems, held, source } = state;
+    v1::CatalogStatus {
+        version: format!("{:016x}", catalog.version()),
+        datasets: u32::try_from(catalog.datasets().len()).unwrap_or(u32::MAX),
+        problems: problems.clone(),
+        since: since.map(timestamp),
+        held: u32::try_from(*held).unwrap_or(u32::MAX),
+        source: source.clone(),
     }
 }
 
@@ -62,14 +65,13 @@ fn partitions(view: &View, metrics: &Metrics) -> Vec<v1::PartitionProgress> {
     view.offsets.iter().map(progress).collect()
 }
 
-fn dependencies(metrics: &Metrics) -> Vec<v1::Dependency> {
-    let all = [Dependency::Catalog, Dependency::KafkaSink, Dependency::KafkaSource, Dependency::Store];
-    let known = all.into_iter().filter_map(|dependency| {
-        let up = metrics.up.get(&DependencyLabel { dependency })?.get() != 0;
-        let state = if up { v1::dependency::State::Up } else { v1::dependency::State::Degraded };
-        Some(v1::Dependency { name: dependency.as_str().to_owned(), state: state.into(), message: String::new() })
-    });
-    known.collect()
+fn dependencies(health: &Health) -> Vec<v1::Dependency> {
+    let dependency = |DependencyState { dependency, trouble }| {
+        let state = if trouble.is_none() { v1::dependency::State::Up } else { v1::dependency::State::Degraded };
+        let name = dependency.as_str().to_owned();
+        v1::Dependency { name, state: state.into(), message: trouble.unwrap_or_default() }
+    };
+    health.states().into_iter().map(dependency).collect()
 }
 
 /// The counters of Prometheus text, summed over their labels.
@@ -88,18 +90,27 @@ fn counters(text: &str) -> BTreeMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
+    use faultline_contracts::time::UnixMillis;
+
     use super::*;
-    use crate::answers::fixture;
+    use crate::{answers::fixture, health::Dependency};
 
     #[test]
     fn progress_lag_dependencies_and_counters() {
-        let (view, catalog, metrics) = (fixture::view(), fixture::catalog(), Metrics::new());
+        let (view, metrics) = (fixture::view(), Metrics::new());
+        let catalog = CatalogState {
+            catalog: std::sync::Arc::new(fixture::catalog()),
+            since: Some(UnixMillis(1_500)),
+            problems: vec!["a problem".to_owned()],
+            held: 1,
+            source: "contracts".to_owned(),
+        };
         metrics.lag.get_or_create(&PartitionLabel { topic: "raw.orders.events".into(), partition: 4 }).set(10);
-        metrics.set_up(Dependency::Store, false);
+        metrics.health.reporter(Dependency::Store).degraded(&"disk full");
         assert_eq!(metrics.intake.rejected("a"), 1);
         assert_eq!(metrics.intake.rejected("b"), 1);
         let process = Process { workers: 2, uptime: Duration::from_millis(1_500) };
-        let status = get(&view, &catalog, &["a problem".to_owned()], &metrics, &process);
+        let status = get(&view, &catalog, &metrics, &process);
         let read = &status.partitions[0];
         assert_eq!(
             (read.offset, read.high_watermark, read.lag),
@@ -108,8 +119,13 @@ mod tests {
         assert_eq!((status.partitions[1].offset, status.partitions[1].lag), (None, None));
         assert_eq!(status.dependencies.len(), 1);
         assert_eq!(status.dependencies[0].state(), v1::dependency::State::Degraded);
+        assert_eq!(status.dependencies[0].message, "disk full");
         assert_eq!(status.counters["faultline_rejected_total"], 2, "summed over labels");
         let catalog = status.catalog.unwrap();
         assert_eq!((catalog.datasets, catalog.problems.len(), catalog.version.len()), (2, 1, 16));
+        assert_eq!(
+            (catalog.held, catalog.source.as_str(), catalog.since.unwrap().nanos),
+            (1, "contracts", 500_000_000)
+        );
     }
 }

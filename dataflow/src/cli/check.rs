@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
-use faultline_contracts::{catalog, diagnostic::Severity};
+use faultline_contracts::diagnostic::Severity;
 
-use super::{Exit, Failure};
+use super::{
+    Exit, Failure,
+    catalog::{read, registries},
+    replay::configured,
+};
 
 /// Checks a directory of contracts, schemas and catalog.
 #[derive(Debug, clap::Args)]
@@ -15,15 +19,20 @@ pub struct Args {
     /// Leave out notes on rules that no single record can show.
     #[arg(long)]
     quiet: bool,
+    /// The configuration, in whose registries the schemas that the catalog names are looked up. Without it, they are looked
+    /// for in the directories alone.
+    #[arg(long)]
+    config: Option<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let (mut errors, mut warnings) = (0, 0);
+    let registries = match &args.config {
+        Some(_) => registries(&configured(args.config.as_ref(), None, None)?)?,
+        None => None,
+    };
     for dir in &args.dirs {
-        if !dir.is_dir() {
-            return Err(Failure::usage(format!("{} is not a directory", dir.display())));
-        }
-        for diagnostic in catalog::check(dir) {
+        for diagnostic in read(dir, registries.as_ref())?.findings() {
             match diagnostic.severity {
                 Severity::Error => errors += 1,
                 Severity::Warning => warnings += 1,

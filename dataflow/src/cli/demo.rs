@@ -9,15 +9,16 @@ use faultline_contracts::{
     incident::{Incident, IncidentStatus},
     window::ComplianceWindow,
 };
-use faultline_operators::{decode::kcat, gates::Gates};
+use faultline_operators::decode::kcat;
 
 use super::{Exit, Failure};
 use crate::{
+    catalog::CatalogInForce,
     client::report,
     config::{self, Config},
     engine::{Engine, EngineParts, Feed},
     metrics::Metrics,
-    outputs::NoEvidence,
+    outputs::evidence::NoEvidence,
     recorder::{Record, Recorder, at_epoch, explanation},
     replay::ReplayJob,
     serve::{self, Limits, Parts},
@@ -64,6 +65,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let job = ReplayJob {
         config: Arc::clone(&config),
         catalog: Arc::clone(&catalog),
+        schemas: None,
         captures: vec![Capture::Memory("contracts/examples/orders/input.jsonl", INPUT)],
         batch: 4_096,
         out: None,
@@ -84,11 +86,13 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 fn serve(args: &Args, config: &Arc<Config>, index: &Arc<ReplayIndex>, catalog: Arc<Catalog>) -> Result<(), Failure> {
     let internal = |error: &dyn std::error::Error| Failure::new(Exit::Internal, error);
     let (metrics, view) = (Metrics::new(), SharedView::new(64));
+    let in_force = CatalogInForce::fixed(Arc::clone(&catalog));
     let engine = Engine::start(EngineParts {
         config: Arc::clone(config),
         rows: CatalogRows::of(&catalog),
-        catalog: Arc::clone(&catalog),
+        catalog: Arc::clone(&in_force),
         feed: Feed::Replay { index: Arc::clone(index), batch: 4_096, hold: true },
+        schemas: None,
         metrics: Arc::clone(&metrics),
         publish: Recorder::new(Arc::clone(&view), config.bounds()),
         evidence: |_| Ok(NoEvidence),
@@ -98,8 +102,7 @@ fn serve(args: &Args, config: &Arc<Config>, index: &Arc<ReplayIndex>, catalog: A
         view: Arc::clone(&view),
         standing: Arc::new(engine.standing()),
         metrics,
-        catalog,
-        problems: Vec::new(),
+        catalog: in_force,
         workers: config.workers,
         bounds: config.bounds(),
         limits: Limits::default(),
@@ -139,7 +142,7 @@ fn tell(record: &Record, view: &View, catalog: &Arc<Catalog>, config: &Config) -
     let line = INPUT.split(|byte| *byte == b'\n').find(|line| is(line, first))?;
     let envelope = kcat::decode(line).ok()?;
     let raw = envelope.as_raw();
-    let mut gates = Gates::new(Arc::clone(catalog), config.document_limits(), config.limits.reasons);
+    let mut gates = config.gates(Arc::clone(catalog));
     let judgement = gates.judge(&raw);
     let dataset = judgement.dataset?;
     println!("G1 RESOLUTION  topic {} → {}", raw.at.topic, dataset.urn);

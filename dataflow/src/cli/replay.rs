@@ -2,15 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use faultline_contracts::{
-    catalog::{Catalog, LoadedCatalog},
-    diagnostic::Severity,
-};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use super::{Exit, Failure};
+use super::{
+    Exit, Failure,
+    catalog::{loaded, registries},
+};
 use crate::{
     config::Config,
+    registry::SchemaSource,
     replay::{ReplayJob, ReplayRunError, Replayed},
     sources::replay::Capture,
 };
@@ -58,22 +58,6 @@ pub(super) fn configured(
     Ok(config)
 }
 
-/// Loads a catalog and shows what is wrong with it. What is right of it is used.
-pub(super) fn loaded(dir: &std::path::Path) -> Result<(Arc<Catalog>, Vec<String>), Failure> {
-    if !dir.is_dir() {
-        let message = format!("{} is not a directory; --catalog names the one with catalog.yaml", dir.display());
-        return Err(Failure::usage(message));
-    }
-    let LoadedCatalog { catalog, diagnostics, .. } = Catalog::load(dir);
-    let problems: Vec<String> = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.severity != Severity::Note)
-        .map(ToString::to_string)
-        .collect();
-    problems.iter().for_each(|problem| eprintln!("{problem}"));
-    Ok((Arc::new(catalog), problems))
-}
-
 impl From<ReplayRunError> for Failure {
     fn from(error: ReplayRunError) -> Self {
         let exit = match &error {
@@ -87,7 +71,8 @@ impl From<ReplayRunError> for Failure {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let Args { catalog, input, out, config, workers, batch } = args;
     let config = Arc::new(configured(config.as_ref(), catalog, workers)?);
-    let (catalog, _) = loaded(&config.catalog)?;
+    let registries = registries(&config)?;
+    let catalog = loaded(&config.catalog, registries.as_ref())?;
     let captures = input.iter().map(|path| Capture::open(path)).collect::<Result<Vec<_>, _>>();
     let captures = captures.map_err(|error| Failure::new(Exit::Usage, &error))?;
     let size = input.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
@@ -96,7 +81,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     if let Ok(style) = ProgressStyle::with_template("reading {bar:30} {bytes}/{total_bytes} {eta}") {
         bar.set_style(style);
     }
-    let job = ReplayJob { config, catalog, captures, batch, out: out.clone() };
+    let schemas = registries.map(|registries| registries as Arc<dyn SchemaSource>);
+    let job = ReplayJob { config, catalog, schemas, captures, batch, out: out.clone() };
     let replayed = crate::replay::run(job, |bytes| {
         bar.set_position(bytes);
         if bytes >= size {

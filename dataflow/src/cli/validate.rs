@@ -14,11 +14,15 @@ use faultline_contracts::{
 };
 use faultline_operators::{
     decode::kcat,
-    gates::{Gates, Judgement},
+    gates::{Carried, Judgement},
 };
 
-use super::{Exit, Failure, replay::loaded};
-use crate::{config::Config, engine::wall_clock, sources::TopicRole};
+use super::{
+    Exit, Failure,
+    catalog::{loaded, registries},
+    replay::configured,
+};
+use crate::{engine::wall_clock, intake::schemas::Schemas, registry::SchemaSource, sources::TopicRole};
 
 /// Judges records one by one.
 #[derive(Debug, clap::Args)]
@@ -29,6 +33,9 @@ pub struct Args {
     /// Take lines as bare JSON payloads of this dataset, without an envelope.
     #[arg(long)]
     dataset: Option<String>,
+    /// The configuration, for its limits and its registries of schemas; without it, defaults.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// A file of kcat envelopes, or with --dataset of payloads. Without it, stdin.
     file: Option<PathBuf>,
 }
@@ -37,8 +44,9 @@ pub struct Args {
 const STDIN: &str = "stdin";
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let config = Config::default();
-    let (catalog, _) = loaded(&args.catalog)?;
+    let config = configured(args.config.as_ref(), Some(args.catalog.clone()), None)?;
+    let registries = registries(&config)?;
+    let catalog = loaded(&config.catalog, registries.as_ref())?;
     let dataset = match &args.dataset {
         Some(urn) => Some(Arc::clone(catalog.dataset(urn).ok_or_else(|| {
             let known: Vec<_> = catalog.datasets().iter().map(|dataset| dataset.urn.as_str()).collect();
@@ -46,7 +54,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         })?)),
         None => None,
     };
-    let mut gates = Gates::new(catalog, config.document_limits(), config.limits.reasons);
+    let mut gates = config.gates(catalog);
+    let mut schemas = Schemas::captured(registries.map(|registries| registries as Arc<dyn SchemaSource>));
     let mut input: Box<dyn BufRead> = match &args.file {
         Some(path) => {
             let file =
@@ -85,7 +94,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                         skipped += 1;
                         continue;
                     }
-                    write(&gates.judge(&record), &record, &mut json)
+                    let carried = gates.schema_id(&record).and_then(|id| schemas.of(id)).unwrap_or(Carried::Unasked);
+                    write(&gates.judge_by(&record, carried), &record, &mut json)
                 }
                 Err(error) => {
                     faulty += 1;

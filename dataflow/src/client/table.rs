@@ -105,7 +105,7 @@ pub(super) fn status(status: &v1::GetStatusResponse) -> String {
     let as_of = status.as_of.clone().unwrap_or_default();
     let catalog = status.catalog.clone().unwrap_or_default();
     let mut text = format!(
-        "version {}, {} workers, up {} s\nepoch {}, watermark {}\ncatalog {}: {} datasets\n",
+        "version {}, {} workers, up {} s\nepoch {}, watermark {}\ncatalog {}: {} datasets{}\n",
         status.version,
         status.workers,
         status.uptime.map_or(0, |uptime| uptime.seconds),
@@ -113,6 +113,7 @@ pub(super) fn status(status: &v1::GetStatusResponse) -> String {
         time(as_of.watermark.as_ref()),
         catalog.version,
         catalog.datasets,
+        catalog.since.map_or_else(String::new, |since| format!(", in force since {}", time(Some(&since)))),
     );
     for problem in &catalog.problems {
         text.push_str(&format!("  {}\n", plain(problem)));

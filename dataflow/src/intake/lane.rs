@@ -1,16 +1,18 @@
 //! What an intake keeps of each partition that it reads.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use faultline_contracts::{
     catalog::DatasetEntry,
-    evidence::RangeEvidence,
+    evidence::{RangeEvidence, SchemaDrift},
     ids::EvidenceId,
     record::{RecordCoordinates, TopicPartition},
     time::UnixMillis,
 };
-use faultline_operators::watermark::PartitionProgress;
+use faultline_operators::{gates::Judgement, watermark::PartitionProgress};
 use rustc_hash::FxHashMap;
+
+use super::held::HeldRecord;
 
 /// One partition.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Lane {
     pub(super) data: bool,
     /// Passing records that await their common evidence.
     pub(super) range: Option<OpenRange>,
+    /// Records that wait for the schema of the first of them, in offset order.
+    pub(super) held: VecDeque<HeldRecord>,
     topic_hash: u32,
     offset: i64,
     high_water: Option<UnixMillis>,
@@ -31,7 +35,16 @@ impl Lane {
     fn new(topic: Arc<str>, partition: i32, data: bool) -> Self {
         let topic_hash = EvidenceId::topic_hash(&topic);
         let partition = TopicPartition { topic, partition };
-        Self { partition, data, range: None, topic_hash, offset: -1, high_water: None, changed: false }
+        Self {
+            partition,
+            data,
+            range: None,
+            held: VecDeque::new(),
+            topic_hash,
+            offset: -1,
+            high_water: None,
+            changed: false,
+        }
     }
 
     /// Notes a record, or with offset −1 that the partition is read.
@@ -44,6 +57,11 @@ impl Lane {
     /// The id of the evidence about one of its records.
     pub(super) fn evidence_id(&self, timestamp: UnixMillis, offset: i64) -> EvidenceId {
         EvidenceId::from_parts(timestamp, self.topic_hash, self.partition.partition, offset)
+    }
+
+    /// Has its progress told again at the end of this epoch, whether or not there is any: it holds the watermark so.
+    pub(super) fn hold_watermark(&mut self) {
+        self.changed = true;
     }
 
     /// How far it is read.
@@ -78,6 +96,22 @@ impl Lanes {
         self.lanes.iter_mut().filter_map(|lane| std::mem::take(&mut lane.changed).then_some(lane))
     }
 
+    /// The place of the lane of a partition, by which [`Lanes::at`] finds it.
+    pub(super) fn place_of(&mut self, topic: &str, partition: i32) -> usize {
+        self.of(topic, partition, true);
+        self.latest
+    }
+
+    /// The lane at a place, to be looked at.
+    pub(super) fn get(&self, place: usize) -> Option<&Lane> {
+        self.lanes.get(place)
+    }
+
+    /// The lane at a place.
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Lane> {
+        self.lanes.get_mut(place)
+    }
+
     fn add(&mut self, topic: &str, partition: i32, data: bool) -> usize {
         let name = self.index.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| Arc::clone(name));
         self.lanes.push(Lane::new(Arc::clone(&name), partition, data));
@@ -86,11 +120,13 @@ impl Lanes {
     }
 }
 
-/// A run of passing records of one partition.
+/// A run of passing records of one partition, judged by one schema.
 #[derive(Debug)]
 pub(super) struct OpenRange {
     /// Their dataset.
     pub(super) dataset: Arc<DatasetEntry>,
+    schema: Option<Arc<str>>,
+    schema_drifts: bool,
     /// The evidence id of the first.
     pub(super) id: EvidenceId,
     from: i64,
@@ -100,10 +136,28 @@ pub(super) struct OpenRange {
 }
 
 impl OpenRange {
-    /// A range that begins with the record at `offset`, without it.
-    pub(super) fn new(dataset: &Arc<DatasetEntry>, id: EvidenceId, offset: i64) -> Self {
-        let dataset = Arc::clone(dataset);
-        Self { dataset, id, from: offset, to: offset, count: 0, last_time: UnixMillis(i64::MIN) }
+    /// A range that begins with the record at `offset`, judged as here, without it.
+    pub(super) fn new(dataset: &Arc<DatasetEntry>, judgement: &Judgement<'_>, id: EvidenceId, offset: i64) -> Self {
+        Self {
+            dataset: Arc::clone(dataset),
+            schema: judgement.schema.cloned(),
+            schema_drifts: judgement.schema_drifts,
+            id,
+            from: offset,
+            to: offset,
+            count: 0,
+            last_time: UnixMillis(i64::MIN),
+        }
+    }
+
+    /// Whether a record that was judged so can be one of it.
+    pub(super) fn admits(&self, dataset: &Arc<DatasetEntry>, judgement: &Judgement<'_>) -> bool {
+        // Names are shared: the same one mostly is the same place in memory.
+        let same_schema = match (&self.schema, judgement.schema) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs) || ours == theirs,
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        same_schema && Arc::ptr_eq(&self.dataset, dataset)
     }
 
     /// Takes a record in.
@@ -122,8 +176,14 @@ impl OpenRange {
             from: RecordCoordinates { topic: &partition.topic, partition: partition.partition, offset: self.from },
             offset_to: self.to,
             count: self.count,
-            schema: self.dataset.schema.as_deref(),
+            schema: self.schema.as_deref(),
+            schema_drift: self.schema_drift(),
             contract: self.dataset.contract.as_deref(),
+            contract_version: self.dataset.contract_version.as_deref(),
         }
+    }
+    fn schema_drift(&self) -> Option<SchemaDrift<'_>> {
+        let (record, catalog) = self.schema.as_deref().zip(self.dataset.schema.as_deref())?;
+        self.schema_drifts.then_some(SchemaDrift { catalog, record })
     }
 }

@@ -70,6 +70,11 @@ impl TickTallies {
         }
     }
 
+    /// Whether nothing was counted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
     /// Hands over the tallies, in the order of their keys.
     pub(super) fn drain(&mut self) -> Vec<ComplianceDelta> {
         self.index.clear();

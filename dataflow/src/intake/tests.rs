@@ -13,20 +13,27 @@ const CATALOG: &str = "datasets:\n  - {urn: 'urn:dp:a', topics: [raw.a], produce
 const SCHEMA: &str = r#"{"type": "object", "required": ["id"]}"#;
 
 #[derive(Default)]
-struct Written(Vec<(u64, Value)>);
+struct Written(Vec<(u64, Value)>, Option<u64>);
 
 impl EvidenceOutput for Written {
-    fn write(&mut self, epoch: u64, _key: Option<&str>, _id: EvidenceId, json: &[u8]) {
+    fn write(&mut self, epoch: u64, _key: Option<&str>, _id: EvidenceId, _made_at: UnixMillis, json: &[u8]) {
         self.0.push((epoch, serde_json::from_slice(json).unwrap()));
     }
     fn ready(&mut self) -> bool {
         true
     }
     fn close_epoch(&mut self, _epoch: u64) {}
+    fn durable_before(&self) -> u64 {
+        self.1.unwrap_or(u64::MAX)
+    }
     fn finish(&mut self) {}
 }
 
 fn intake(pass: PassEvidence) -> WorkerIntake<Written> {
+    intake_with(pass, Schemas::default())
+}
+
+fn intake_with(pass: PassEvidence, schemas: Schemas) -> WorkerIntake<Written> {
     let files = CatalogFiles::of("test", [("catalog.yaml", CATALOG), ("a.json", SCHEMA)]);
     let loaded = Catalog::from_files(&files);
     assert!(
@@ -35,9 +42,9 @@ fn intake(pass: PassEvidence) -> WorkerIntake<Written> {
         loaded.diagnostics
     );
     let config = Config::default();
-    let gates = Gates::new(Arc::new(loaded.catalog), config.document_limits(), config.limits.reasons);
+    let gates = config.gates(Arc::new(loaded.catalog));
     let options = IntakeOptions { pass, ..config.intake_options() };
-    WorkerIntake::new(gates, Written::default(), options, Arc::default())
+    WorkerIntake::new(gates, schemas, Written::default(), options, Arc::default())
 }
 
 fn feed(intake: &mut WorkerIntake<Written>, topic: &str, offset: i64, payload: &str) {
@@ -158,3 +165,5 @@ fn control_records_that_cannot_be_read_are_counted() {
     assert_eq!(pending.control_progress[0].offset, 7);
     assert!(pending.lineage.is_empty() && pending.deployments.is_empty() && pending.spans.is_empty());
 }
+
+mod held;

@@ -5,16 +5,18 @@ use std::{collections::BTreeSet, sync::Arc};
 use faultline_contracts::{
     ids::{EntityId, IncidentId},
     incident::{Incident, IncidentStatus},
+    signal::{HealthState, Signal},
     time::UnixMillis,
 };
 use faultline_operators::{blast_radius::ReachRow, impact::ImpactRow};
 use faultline_sinks::{
+    cloudevents::{Envelope, Event, EventType, STRUCTURED},
     kafka::{JSON, KafkaRecord, KafkaWriter},
     store::{StoreChange, StoreItem, StoreKey},
 };
 use serde_json::{Value, json};
 
-use super::Mailbox;
+use super::mailbox::Mailbox;
 use crate::{
     answers::blast_radius::Bounds,
     config::Topics,
@@ -28,8 +30,8 @@ use crate::{
 pub struct LivePublisher {
     /// The view.
     pub view: Arc<SharedView>,
-    /// The state store, if there is one.
-    pub store: Option<Arc<Mailbox>>,
+    /// The mailboxes of the stores.
+    pub stores: Vec<Arc<Mailbox>>,
     /// Kafka, if there is one.
     pub kafka: Option<Arc<KafkaWriter>>,
     /// Names of the topics.
@@ -43,20 +45,24 @@ pub struct LivePublisher {
 impl Publish for LivePublisher {
     fn publish(&mut self, epoch: EpochChanges) {
         if let Some(kafka) = &self.kafka {
-            for (topic, key, message) in messages(&epoch, &self.topics) {
-                self.send(kafka, epoch.epoch, topic, &key, &message);
+            for message in messages(&epoch, &self.topics) {
+                self.send(kafka, epoch.epoch, &message);
             }
         }
         self.count(&epoch);
         let changes = Arc::new(epoch);
         self.view.publish(Arc::clone(&changes));
         let view = self.view.read();
-        if let Some(store) = &self.store {
+        if !self.stores.is_empty() {
             let explained = |id| {
                 let json = json_line(&explanation(&view, self.bounds, id)?).to_string();
                 Some(StoreItem::Explanation { incident: id, json })
             };
-            store.put(store_changes(&changes, explained));
+            let changes = store_changes(&changes, explained);
+            for store in &self.stores {
+                // The newest of what waits already is never refused, so what is missing then is what is new.
+                self.metrics.dropped("store_queue", store.put(&changes));
+            }
         }
         self.metrics.watermark.set(view.watermark.map_or(0, |at| at.0));
         self.metrics.windows.set(view.windows.len() as i64);
@@ -86,11 +92,31 @@ impl LivePublisher {
         }
     }
 
-    fn send(&self, kafka: &KafkaWriter, epoch: u64, topic: &str, key: &EntityId, message: &Value) {
-        let payload = message.to_string();
-        let key = key.as_str().as_bytes();
-        let record = KafkaRecord { topic, partition: None, key, headers: JSON, payload: payload.as_bytes() };
-        let outcome = kafka.send(epoch, &record);
+    fn send(&self, kafka: &KafkaWriter, epoch: u64, message: &Message<'_>) {
+        let &Message { topic, ref dataset, event_type, ref subject, ref value } = message;
+        let Topics { envelope, cloudevents_source: source, .. } = &self.topics;
+        // One thing changes once an epoch.
+        let id = format!("{subject}@{epoch}");
+        let time = UnixMillis(i64::try_from(epoch).unwrap_or(i64::MAX));
+        let event = Event { id: &id, event_type, source, time, subject: Some(dataset.as_str()) };
+        let (mut payload, time) = (value.to_string().into_bytes(), event.time_text());
+        let enveloped = event.headers(&time);
+        let headers: Vec<(&str, &[u8])> = match envelope {
+            Envelope::Plain => JSON.to_vec(),
+            Envelope::CloudeventsBinary => {
+                let text = |name: &'static std::ffi::CStr| name.to_str().unwrap_or_default();
+                enveloped.as_slice().iter().map(|&(name, value)| (text(name), value)).collect()
+            }
+            Envelope::CloudeventsStructured => {
+                let mut structured = Vec::new();
+                event.write_structured(&payload, &mut structured);
+                payload = structured;
+                vec![("content-type", STRUCTURED)]
+            }
+        };
+        let key = dataset.as_str().as_bytes();
+        let outcome =
+            kafka.send(epoch, &KafkaRecord { topic, partition: None, key, headers: &headers, payload: &payload });
         if !matches!(outcome, Ok(faultline_sinks::kafka::Enqueued::Accepted)) {
             // Changes of state are few; a queue that is full of evidence drops the news of one, never the state.
             self.metrics.sink_error("changes");
@@ -112,19 +138,60 @@ fn incidents(epoch: &EpochChanges, came: bool) -> impl Iterator<Item = &Incident
     })
 }
 
-/// The messages that tell of an epoch's changes. An incident that late records took back is told as resolved.
-fn messages<'a>(epoch: &'a EpochChanges, topics: &'a Topics) -> Vec<(&'a str, EntityId, Value)> {
+/// Signals that left without a successor: of datasets that have left the catalog, or were turned off.
+fn departed_signals(epoch: &EpochChanges) -> impl Iterator<Item = &Signal> {
+    let came: BTreeSet<_> = signals(epoch, true).map(|signal| (&signal.dataset, signal.kind)).collect();
+    signals(epoch, false).filter(move |signal| !came.contains(&(&signal.dataset, signal.kind)))
+}
+
+fn signals(epoch: &EpochChanges, came: bool) -> impl Iterator<Item = &Signal> {
+    epoch.changes.iter().filter_map(move |(change, diff)| match change {
+        Change::Signal(signal) if (*diff > 0) == came => Some(signal),
+        _ => None,
+    })
+}
+
+/// What a topic is told of one change.
+#[derive(Debug)]
+struct Message<'a> {
+    topic: &'a str,
+    /// The key.
+    dataset: EntityId,
+    event_type: EventType,
+    /// What changed: the signal's or the incident's vertex in the graph.
+    subject: EntityId,
+    value: Value,
+}
+
+/// The messages that tell of an epoch's changes. An incident that was taken back, by late records or because its dataset
+/// left the catalog, is told as resolved, and a signal that has left as unknown; both as retracted.
+fn messages<'a>(epoch: &'a EpochChanges, topics: &'a Topics) -> Vec<Message<'a>> {
+    let of_signal = |signal: &Signal| Message {
+        topic: &topics.signals,
+        dataset: signal.dataset.clone(),
+        event_type: EventType::Signal,
+        subject: signal.vertex(),
+        value: at_epoch(signal, epoch.epoch),
+    };
+    let of_incident = |incident: &Incident| Message {
+        topic: &topics.incidents,
+        dataset: incident.dataset_urn.clone(),
+        event_type: EventType::Incident,
+        subject: incident.vertex(),
+        value: at_epoch(incident, epoch.epoch),
+    };
     let mut messages = Vec::new();
     for (change, diff) in &epoch.changes {
         match change {
-            Change::Signal(signal) if *diff > 0 => {
-                messages.push((&*topics.signals, signal.dataset.clone(), at_epoch(signal, epoch.epoch)));
-            }
-            Change::Incident(incident) if *diff > 0 => {
-                messages.push((&*topics.incidents, incident.dataset_urn.clone(), at_epoch(incident, epoch.epoch)));
-            }
+            Change::Signal(signal) if *diff > 0 => messages.push(of_signal(signal)),
+            Change::Incident(incident) if *diff > 0 => messages.push(of_incident(incident)),
             _ => {}
         }
+    }
+    for signal in departed_signals(epoch) {
+        let mut message = of_signal(&Signal { state: HealthState::Unknown, ..signal.clone() });
+        message.value["retracted"] = json!(true);
+        messages.push(message);
     }
     for incident in departed(epoch).filter(|incident| incident.status != IncidentStatus::Resolved) {
         let over = Incident {
@@ -132,9 +199,9 @@ fn messages<'a>(epoch: &'a EpochChanges, topics: &'a Topics) -> Vec<(&'a str, En
             resolved_at: Some(UnixMillis(epoch.epoch as i64)),
             ..incident.clone()
         };
-        let mut message = at_epoch(&over, epoch.epoch);
-        message["retracted"] = json!(true);
-        messages.push((&*topics.incidents, incident.dataset_urn.clone(), message));
+        let mut message = of_incident(&over);
+        message.value["retracted"] = json!(true);
+        messages.push(message);
     }
     messages
 }
@@ -150,6 +217,7 @@ fn store_changes(epoch: &EpochChanges, explained: impl Fn(IncidentId) -> Option<
         out.push(delete(StoreKey::Incident(incident.id)));
         out.push(delete(StoreKey::Explanation(incident.id)));
     }
+    out.extend(departed_signals(epoch).map(|signal| delete(StoreKey::Signal(signal.dataset.clone(), signal.kind))));
     for (change, diff) in &epoch.changes {
         match change {
             Change::Vertex(vertex) if *diff < 0 => out.push(delete(StoreKey::Vertex(vertex.id.clone()))),
@@ -182,4 +250,40 @@ fn store_changes(epoch: &EpochChanges, explained: impl Fn(IncidentId) -> Option<
     }
     out.extend(explanations.into_iter().filter_map(|id| explained(id).map(upsert)));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answers::fixture;
+
+    #[test]
+    fn what_leaves_without_a_successor_is_told_as_retracted_and_deleted() {
+        let came = fixture::changes();
+        let signal = came.changes.iter().find_map(|(change, _)| match change {
+            Change::Signal(signal) => Some(signal.clone()),
+            _ => None,
+        });
+        let signal = signal.unwrap();
+        let better = Signal { state: HealthState::Ok, ..signal.clone() };
+        let topics = Topics::default();
+        let epoch = |changes| EpochChanges { epoch: 7, changes };
+
+        let moved = epoch(vec![(Change::Signal(signal.clone()), -1), (Change::Signal(better.clone()), 1)]);
+        let told = messages(&moved, &topics);
+        assert_eq!((told.len(), &told[0].value["state"]), (1, &json!("OK")));
+        assert_eq!(
+            store_changes(&moved, |_| None),
+            [StoreChange::Upsert { epoch: 7, item: StoreItem::Signal(better) }]
+        );
+
+        // As when its dataset leaves the catalog.
+        let left = epoch(vec![(Change::Signal(signal.clone()), -1)]);
+        let told = messages(&left, &topics);
+        let [Message { topic, dataset, value, .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((*topic, dataset), (&*topics.signals, &signal.dataset));
+        assert_eq!((&value["state"], &value["retracted"]), (&json!("UNKNOWN"), &json!(true)));
+        let key = StoreKey::Signal(signal.dataset.clone(), signal.kind);
+        assert_eq!(store_changes(&left, |_| None), [StoreChange::Delete { epoch: 7, key }]);
+    }
 }

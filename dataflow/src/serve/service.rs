@@ -2,7 +2,6 @@
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
-use faultline_contracts::catalog::Catalog;
 use faultline_operators::blast_radius::ReachQuery;
 use faultline_proto::v1::{self, faultline_server::Faultline};
 use tokio::sync::{Semaphore, mpsc, watch::Receiver};
@@ -25,6 +24,7 @@ use crate::{
         blast_radius::{self, Bounds, Question},
         datasets, evidence, explanation, incidents, signals, status, windows,
     },
+    catalog::CatalogInForce,
     metrics::Metrics,
     view::{SharedView, View},
 };
@@ -34,8 +34,7 @@ pub(super) struct Service {
     view: Arc<SharedView>,
     standing: Arc<dyn StandQueries>,
     metrics: Arc<Metrics>,
-    catalog: Arc<Catalog>,
-    problems: Vec<String>,
+    catalog: Arc<CatalogInForce>,
     workers: usize,
     bounds: Bounds,
     limits: Limits,
@@ -49,13 +48,12 @@ type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
     pub(super) fn new(parts: Parts, started: Instant, stopped: Receiver<bool>) -> Self {
-        let Parts { view, standing, metrics, catalog, problems, workers, bounds, limits } = parts;
+        let Parts { view, standing, metrics, catalog, workers, bounds, limits } = parts;
         Self {
             view,
             standing,
             metrics,
             catalog,
-            problems,
             workers,
             bounds,
             limits,
@@ -122,7 +120,8 @@ impl Faultline for Service {
         &self,
         request: Request<v1::GetBlastRadiusRequest>,
     ) -> Result<Response<v1::GetBlastRadiusResponse>, Status> {
-        let answer = |view: &View, request: &_| blast_radius::get(view, &self.catalog, self.bounds, request);
+        let answer =
+            |view: &View, request: &_| blast_radius::get(view, &self.catalog.read().catalog, self.bounds, request);
         self.answer(request, |request| request.min_as_of.as_ref(), answer).await
     }
 
@@ -133,8 +132,9 @@ impl Faultline for Service {
         request: Request<v1::WatchBlastRadiusRequest>,
     ) -> Result<Response<Self::WatchBlastRadiusStream>, Status> {
         let subject = |view: &View, request: &v1::WatchBlastRadiusRequest| {
-            let question = Question::of_watch(request, &self.catalog, self.bounds)?;
-            if !blast_radius::is_known(view, &self.catalog, &question.root) {
+            let catalog = &self.catalog.read().catalog;
+            let question = Question::of_watch(request, catalog, self.bounds)?;
+            if !blast_radius::is_known(view, catalog, &question.root) {
                 return Err(Refusal::not_found("node", &request.root));
             }
             Ok(Reaching { _standing: self.promote(view, &question), question, bounds: self.bounds })
@@ -227,7 +227,7 @@ impl Faultline for Service {
         &self,
         request: Request<v1::ListDatasetsRequest>,
     ) -> Result<Response<v1::ListDatasetsResponse>, Status> {
-        let answer = |view: &View, request: &_| datasets::list(view, &self.catalog, request);
+        let answer = |view: &View, request: &_| datasets::list(view, &self.catalog.read().catalog, request);
         self.answer(request, |request| request.min_as_of.as_ref(), answer).await
     }
 
@@ -235,7 +235,7 @@ impl Faultline for Service {
         &self,
         request: Request<v1::GetDatasetRequest>,
     ) -> Result<Response<v1::GetDatasetResponse>, Status> {
-        let answer = |view: &View, request: &_| datasets::get(view, &self.catalog, request);
+        let answer = |view: &View, request: &_| datasets::get(view, &self.catalog.read().catalog, request);
         self.answer(request, |request| request.min_as_of.as_ref(), answer).await
     }
 
@@ -244,7 +244,7 @@ impl Faultline for Service {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let process = status::Process { workers: self.workers, uptime: self.started.elapsed() };
-        let answer = |view: &View, _: &_| Ok(status::get(view, &self.catalog, &self.problems, &self.metrics, &process));
+        let answer = |view: &View, _: &_| Ok(status::get(view, &self.catalog.read(), &self.metrics, &process));
         self.answer(request, |request| request.min_as_of.as_ref(), answer).await
     }
 }

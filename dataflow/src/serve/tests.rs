@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     answers::{blast_radius::Bounds, fixture},
+    catalog::CatalogInForce,
     config,
     metrics::Metrics,
     view::{Change, EpochChanges, SharedView},
@@ -58,8 +59,7 @@ impl Service {
             view: Arc::clone(&view),
             standing: Arc::new(stood.clone()),
             metrics: Metrics::new(),
-            catalog: Arc::new(fixture::catalog()),
-            problems: vec![],
+            catalog: CatalogInForce::fixed(Arc::new(fixture::catalog())),
             workers: 1,
             bounds: Bounds::default(),
             limits,

@@ -27,6 +27,9 @@ use rdkafka::{
 /// How many records are taken at once, at most: few enough to stay in the processor's cache on their way.
 pub const BATCH: usize = 512;
 
+/// How long librdkafka's thread may take to stop partitions. It asks nobody for that.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
 type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// A consumer with one queue for the records of all partitions that it is assigned.
@@ -86,6 +89,37 @@ impl<C: ConsumerContext + 'static> PartitionConsumer<C> {
         self.consumer.incremental_assign(partitions)
     }
 
+    /// Lets go of partitions. What is read ahead of them is dropped, and when this returns they may be assigned again.
+    ///
+    /// # Errors
+    /// librdkafka refuses, or its thread does not come round to it.
+    pub fn unassign(&self, partitions: &TopicPartitionList) -> KafkaResult<()> {
+        self.consumer.incremental_unassign(partitions)?;
+        // The stop of a partition takes away where its queue is forwarded to, later and on librdkafka's own thread. A seek
+        // waits in the same line behind it, so that its refusal (the partition is stopped) says that this has been.
+        self.consumer.seek_partitions(partitions.clone(), STOP_TIMEOUT).map(drop)
+    }
+
+    /// Sends positions to the group. What becomes of them comes by [`PartitionConsumer::serve`] to the context's
+    /// `commit_callback`, which the consumer's own asynchronous commit does not do.
+    ///
+    /// # Errors
+    /// librdkafka refuses the list.
+    pub fn commit(&self, positions: &TopicPartitionList) -> KafkaResult<()> {
+        // SAFETY: client and list live; the queue is counted, and given back here.
+        let code = unsafe {
+            let client = self.consumer.client().native_ptr();
+            let own = bindings::rd_kafka_queue_get_consumer(client);
+            if own.is_null() {
+                return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::UnknownGroup));
+            }
+            let code = bindings::rd_kafka_commit_queue(client, positions.ptr(), own, None, ptr::null_mut());
+            bindings::rd_kafka_queue_destroy(own);
+            code
+        };
+        if code == RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(KafkaError::ConsumerCommit(code.into())) }
+    }
+
     /// Does what waits besides records: statistics, errors, outcomes of commits.
     ///
     /// # Errors
@@ -136,13 +170,13 @@ impl Records<'_> {
     ///
     /// # Errors
     /// What came in a record's place: librdkafka tells so of a partition that it cannot read.
-    pub fn iter(&self) -> impl Iterator<Item = Result<Fetched<'_>, RDKafkaErrorCode>> {
+    pub fn iter(&self) -> impl Iterator<Item = Result<Fetched<'_>, Failure<'_>>> {
         let (mut handle, mut topic) = (ptr::null_mut(), "");
         self.batch.iter().map(move |&message| {
             // SAFETY: librdkafka wrote the pointer, and the message is whole until `self` drops.
             let message = unsafe { &*message };
             if message.err != RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Err(message.err.into());
+                return Err(Failure::of(message));
             }
             // All messages hold their topic's handle, so while they live one handle is one topic.
             if message.rkt != handle {
@@ -160,6 +194,38 @@ impl Drop for Records<'_> {
         for message in self.batch.drain(..) {
             // SAFETY: each was taken once, and nothing that borrows from it outlives `self`.
             unsafe { bindings::rd_kafka_message_destroy(message) };
+        }
+    }
+}
+
+/// What came in a record's place.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    /// What kind of failure.
+    pub code: RDKafkaErrorCode,
+    /// Of which topic; empty if of none.
+    pub topic: &'a str,
+    /// Of which partition.
+    pub partition: i32,
+    /// Where the consumer was; negative if it does not say.
+    pub offset: i64,
+    /// What librdkafka says.
+    pub reason: &'a str,
+}
+
+impl<'a> Failure<'a> {
+    fn of(message: &'a rd_kafka_message_t) -> Self {
+        // SAFETY: texts end with zeros, and are the message's, or librdkafka's own for a code.
+        let (topic, reason) = unsafe {
+            let topic = (!message.rkt.is_null()).then(|| CStr::from_ptr(bindings::rd_kafka_topic_name(message.rkt)));
+            (topic, CStr::from_ptr(bindings::rd_kafka_message_errstr(message)))
+        };
+        Self {
+            code: message.err.into(),
+            topic: topic.and_then(|topic| topic.to_str().ok()).unwrap_or_default(),
+            partition: message.partition,
+            offset: message.offset,
+            reason: reason.to_str().unwrap_or("a reason that is no text"),
         }
     }
 }
