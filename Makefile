@@ -8,7 +8,7 @@ DENY_VERSION := 0.20.2
 DENY := $(SERVERS)/bin/cargo-deny-$(DENY_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint unit doc deny check-examples audit fast bench machine scenario clean-servers
+.PHONY: help demo test fuzz reference fmt lint unit doc deny check-examples audit fast bench machine scenario clean-servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -21,6 +21,16 @@ test: machine fmt lint unit doc deny check-examples ## Everything that must hold
 
 fast: ## Unit tests of contracts and operators, no servers
 	$(CARGO) test -p faultline-contracts -p faultline-operators
+
+# Property tests whose names say fuzz: every decoder, and the escaper against a real Gremlin Server.
+FUZZ_CASES ?= 100000
+fuzz: machine ## Every decoder and the Gremlin escaper, FUZZ_CASES (100,000) inputs each
+	PROPTEST_CASES=$(FUZZ_CASES) $(CARGO) test --locked --workspace fuzz_
+
+reference: ## Write the configuration reference of docs/OPERATIONS.md anew
+	$(CARGO) run --locked --quiet --bin faultline -- configuration > $(TARGET)/configuration.md
+	sed -i -e '/^<!-- made by `make reference` -->$$/,/^<!-- end -->$$/{//!d}' \
+		-e '/^<!-- made by `make reference` -->$$/r $(TARGET)/configuration.md' docs/OPERATIONS.md
 
 bench: machine ## Operators in short, then throughput and latency beside a real broker (docs/BENCHMARKS.md)
 	$(CARGO) build --locked --release --bin faultline --bin wire --bin latency

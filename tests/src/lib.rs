@@ -2,8 +2,12 @@
 //! with its expected counts. The tests themselves are under `tests/tests/`.
 
 pub mod envelope;
+pub mod framing;
 pub mod latency;
 pub mod program;
+pub mod proxy;
+pub mod reading;
+pub mod receiver;
 pub mod replaying;
 pub mod scenario;
 pub mod servers;

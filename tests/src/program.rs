@@ -26,9 +26,10 @@ fn build() -> Result<PathBuf> {
     let test = std::env::current_exe().map_err(unknown)?;
     let dir = test.parent().and_then(|deps| deps.parent()).map(PathBuf::from).unwrap_or_default();
     let mut cargo = Command::new(env!("CARGO"));
-    // For the whole workspace, as tests are built: with the features of one package alone, its dependencies would be
-    // built a second time.
-    cargo.args(["build", "--quiet", "--locked", "--bin", "faultline"]).current_dir(workspace_dir());
+    // For the whole workspace and beside a test, as tests are built: features of other packages and of dependencies of
+    // tests count then, and nothing has to be built a second time without them.
+    cargo.args(["build", "--quiet", "--locked", "--bin", "faultline", "--test", "server_process"]);
+    cargo.current_dir(workspace_dir());
     if dir.ends_with("release") {
         cargo.arg("--release");
     }

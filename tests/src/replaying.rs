@@ -83,6 +83,7 @@ impl Replaying {
         let job = ReplayJob {
             config: Arc::new(self.config.clone()),
             catalog: Arc::new(Catalog::load(&self.catalog).catalog),
+            schemas: None,
             captures: captures.map_err(ReplayRunError::from)?,
             batch: self.batch,
             out: Some(dir.path().to_path_buf()),

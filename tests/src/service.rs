@@ -68,7 +68,7 @@ impl Service {
         let config = dir.path().join("faultline.yaml");
         let text = format!("serve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{configuration}");
         fs::write(&config, text).map_err(file("write", &config))?;
-        program.args(["run", "--workers", &workers.to_string(), "--config"]).arg(&config);
+        program.args(["run", "--create-tables", "--workers", &workers.to_string(), "--config"]).arg(&config);
         let process = ServerProcess::start(NAME, &program, &dir.path().join("faultline.log"))?;
         Ok(Self { process, grpc, metrics, dir })
     }

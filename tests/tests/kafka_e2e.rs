@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use faultline_proto::v1;
-use faultline_tests::envelope::{Envelope, read_envelopes, write_envelopes};
+use faultline_tests::envelope::{Envelope, write_envelopes};
 use faultline_tests::latency;
 use faultline_tests::replaying::{Outputs, Replaying};
 use faultline_tests::scenario::orders;
@@ -21,19 +21,6 @@ const DATASET: &str = "urn:dp:orders:created";
 
 /// No partition is taken for idle while the test looks, however slow the machine: live, that goes by the wall clock.
 const IDLE_MS: u64 = 3_600_000;
-
-/// The orders capture with the offsets that a fresh broker gives: from 0 in each partition.
-fn capture() -> Vec<Envelope> {
-    let text = fs::read(orders::folder().join("input.jsonl")).unwrap();
-    let mut envelopes = read_envelopes(text.as_slice()).unwrap();
-    let mut next: BTreeMap<(String, i32), i64> = BTreeMap::new();
-    for envelope in &mut envelopes {
-        let offset = next.entry((envelope.topic.clone(), envelope.partition)).or_default();
-        envelope.offset = *offset;
-        *offset += 1;
-    }
-    envelopes
-}
 
 fn replayed(envelopes: &[Envelope]) -> Outputs {
     let dir = tempfile::tempdir().unwrap();
@@ -152,7 +139,7 @@ fn live_it_says_the_same_as_in_a_replay() {
     let more = format!("windows: {{idle_timeout_ms: {IDLE_MS}}}\n");
     let service = Service::start(&kafka, &orders::folder(), 2, &more).unwrap();
 
-    let envelopes = capture();
+    let envelopes = orders::capture().unwrap();
     kafka.publish(&envelopes).unwrap();
     let replay = replayed(&envelopes);
     wait_for(&kafka, &service, "signal_factory.evidence", 1_850);

@@ -5,10 +5,11 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use faultline::catalog::CatalogInForce;
 use faultline::config::Config;
 use faultline::engine::{Engine, EngineParts, Feed};
 use faultline::metrics::Metrics;
-use faultline::outputs::NoEvidence;
+use faultline::outputs::evidence::NoEvidence;
 use faultline::sources::replay::{Capture, ReplayIndex, ReplayOptions};
 use faultline::topology::{CatalogRows, Publish};
 use faultline::view::{EpochChanges, View};
@@ -61,8 +62,9 @@ fn peak_of(config: Config, catalog: Catalog, capture: &std::path::Path) -> Peak 
     let engine = Engine::start(EngineParts {
         rows: CatalogRows::of(&catalog),
         config: Arc::new(config),
-        catalog: Arc::new(catalog),
+        catalog: CatalogInForce::fixed(Arc::new(catalog)),
         feed: Feed::Replay { index: Arc::new(index), batch: 4_096, hold: false },
+        schemas: None,
         metrics: Metrics::new(),
         publish: watching,
         evidence: |_| Ok(NoEvidence),

@@ -20,11 +20,15 @@ pub mod lineage;
 pub mod records;
 pub mod spans;
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use faultline_contracts::time::{TimeError, UnixMillis};
 
-use crate::envelope::{Envelope, write_envelopes};
+use crate::envelope::{Envelope, read_envelopes, write_envelopes};
+use crate::servers::error::{ServerError, file};
 use crate::servers::install::workspace_dir;
 
 /// Why the scenario could not be made: a constant of it is wrong.
@@ -49,6 +53,19 @@ pub fn input() -> Result<Vec<u8>, ScenarioError> {
     envelopes.extend(deployments::deployments()?);
     envelopes.extend(lineage::job_runs()?);
     lines(envelopes)
+}
+
+/// The records of the committed `input.jsonl`, with the offsets that a fresh broker gives: from 0 in each partition.
+pub fn capture() -> Result<Vec<Envelope>, ServerError> {
+    let input = folder().join("input.jsonl");
+    let mut envelopes = read_envelopes(BufReader::new(File::open(&input).map_err(file("open", &input))?))?;
+    let mut next = BTreeMap::new();
+    for envelope in &mut envelopes {
+        let offset = next.entry((envelope.topic.clone(), envelope.partition)).or_default();
+        envelope.offset = *offset;
+        *offset += 1;
+    }
+    Ok(envelopes)
 }
 
 /// The bytes of `spans.jsonl`: what the instances of v3.17 reported about some of the failing orders.

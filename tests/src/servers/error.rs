@@ -66,6 +66,16 @@ pub enum ServerError {
         /// The end of its log.
         tail: String,
     },
+    /// A server answered a request with an error, or not at all.
+    #[error("{server} does not do '{request}': {why}")]
+    Request {
+        /// Its name.
+        server: &'static str,
+        /// What was asked.
+        request: String,
+        /// What came back.
+        why: String,
+    },
     /// A Kafka request failed.
     #[error("cannot {action}: {source}")]
     Kafka {

@@ -1,7 +1,10 @@
 //! Apache Kafka: one KRaft node that is broker and controller.
 
+mod admin;
+mod bytes;
 mod live;
 mod messages;
+mod security;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -9,7 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -21,9 +24,14 @@ use super::maven::{Artifact, class_path, jars};
 use super::ports::free_ports;
 use super::process::ServerProcess;
 use super::run_dir::RunDir;
+use crate::proxy::Proxy;
 
+use security::Certificates;
+
+pub use bytes::Bytes;
 pub use live::{Follower, Paced, unix_millis};
-pub use messages::KafkaMessage;
+pub use messages::{KafkaMessage, Publisher};
+pub use security::{PASSWORD, Security, USER, unsecured_token};
 
 const NAME: &str = "Kafka";
 /// The version of the broker.
@@ -59,11 +67,21 @@ pub struct KafkaOptions {
     pub java: Vec<String>,
     /// Broker properties besides the harness's own, which they override.
     pub properties: BTreeMap<String, String>,
+    /// A second listener, and how clients get in by it.
+    pub security: Option<Security>,
+    /// The way to it that clients are told; forwards to it before it is up.
+    pub behind: Option<Arc<Proxy>>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { heap: "512m".to_owned(), java: QUICK_JAVA.map(str::to_owned).into(), properties: BTreeMap::new() }
+        Self {
+            heap: "512m".to_owned(),
+            java: QUICK_JAVA.map(str::to_owned).into(),
+            properties: BTreeMap::new(),
+            security: None,
+            behind: None,
+        }
     }
 }
 
@@ -72,7 +90,7 @@ impl KafkaOptions {
     /// start and to warm up than the default, and is what a measurement should run against.
     #[must_use]
     pub fn production() -> Self {
-        Self { heap: "1g".to_owned(), java: PRODUCTION_JAVA.map(str::to_owned).into(), properties: BTreeMap::new() }
+        Self { heap: "1g".to_owned(), java: PRODUCTION_JAVA.map(str::to_owned).into(), ..Self::default() }
     }
 }
 
@@ -87,6 +105,17 @@ pub struct KafkaServer {
     heap: String,
     java: Vec<String>,
     bootstrap: String,
+    port: u16,
+    secured: Option<Secured>,
+}
+
+/// The way in by the secured listener.
+#[derive(Debug, Clone)]
+pub struct Secured {
+    /// `host:port` for clients.
+    pub bootstrap: String,
+    /// librdkafka's settings for clients.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl KafkaServer {
@@ -117,15 +146,32 @@ impl KafkaServer {
     }
 
     fn start_once(jars: &Path, options: &KafkaOptions) -> Result<Self> {
-        let KafkaOptions { heap, java: java_options, properties } = options;
+        let KafkaOptions { heap, java: java_options, properties, security, behind } = options;
         let dir = RunDir::new("kafka")?;
-        let [port, controller_port] = free_ports()?;
+        let [port, controller_port, secured_port] = free_ports()?;
         let config = dir.path().join("server.properties");
-        let text = server_properties(port, controller_port, &dir.path().join("data"), properties);
+        let mut overriding = BTreeMap::new();
+        let mut secured = None;
+        if let Some(security) = *security {
+            let certificates = Certificates::make(dir.path())?;
+            let plain = format!("PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secured_port}");
+            overriding.extend(security::broker_properties(security, &certificates));
+            overriding.insert("listeners".to_owned(), format!("{plain},CONTROLLER://127.0.0.1:{controller_port}"));
+            overriding.insert("advertised.listeners".to_owned(), plain);
+            let settings = security::client_settings(security, &certificates);
+            secured = Some(Secured { bootstrap: format!("127.0.0.1:{secured_port}"), settings });
+        }
+        if let Some(proxy) = behind {
+            proxy.forward_to(port);
+            overriding.insert("advertised.listeners".to_owned(), format!("PLAINTEXT://127.0.0.1:{}", proxy.port()));
+        }
+        overriding.extend(properties.clone());
+        let text = server_properties(port, controller_port, &dir.path().join("data"), &overriding);
         fs::write(&config, text).map_err(file("write", &config))?;
         run(java(jars, "64m", &QUICK_JAVA, dir.path())
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(&config))?;
+            .arg(&config)
+            .args(security::format_options(*security)))?;
         let mut server = Self {
             process: None,
             dir,
@@ -133,6 +179,8 @@ impl KafkaServer {
             heap: heap.clone(),
             java: java_options.clone(),
             bootstrap: format!("127.0.0.1:{port}"),
+            secured,
+            port,
         };
         server.start_again()?;
         Ok(server)
@@ -163,6 +211,16 @@ impl KafkaServer {
     /// `host:port` for clients.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The way in by the secured listener.
+    pub fn secured(&self) -> Result<&Secured> {
+        self.secured.as_ref().ok_or_else(|| ServerError::Topic("the broker has no secured listener".to_owned()))
+    }
+
+    /// Where it listens; clients are told `advertised.listeners`, which may be a proxy's.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The process id while it runs.

@@ -17,6 +17,22 @@ use super::install::{run, tail};
 /// How long to wait between two readiness requests.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Stops a process in the middle of whatever it does (SIGSTOP): its connections stay, and nobody answers.
+///
+/// # Errors
+/// There is no such process.
+pub fn freeze(pid: u32) -> Result<()> {
+    run(Command::new("kill").args(["-STOP", &pid.to_string()]))
+}
+
+/// Lets a process go on (SIGCONT) after [`freeze`].
+///
+/// # Errors
+/// There is no such process.
+pub fn thaw(pid: u32) -> Result<()> {
+    run(Command::new("kill").args(["-CONT", &pid.to_string()]))
+}
+
 /// A running server. Dropping it kills the process and waits for its end.
 #[derive(Debug)]
 pub struct ServerProcess {
