@@ -160,6 +160,18 @@ fn a_new_broken_file_costs_what_it_is_in_and_takes_no_gate_from_a_dataset() {
 }
 
 #[test]
+fn what_was_broken_all_along_cannot_replace_what_is_good() {
+    let mut files = good();
+    files.insert("a2.yaml", meaningless("a", "2.0.0", "maybe"));
+    let before = standing(&good()).succeeded_by(reading(&files));
+    assert_eq!(held(&before).len(), 0, "nothing relies on it");
+    files.insert("catalog.yaml", catalog(&[A_WITH_NEW_CONTRACT, B]));
+    let next = before.standing.succeeded_by(reading(&files));
+    assert_eq!(held(&next), ["c/catalog.yaml: error[catalog-gate-lost]"]);
+    assert_eq!(dataset(&next.standing, "urn:dp:a").contract.as_deref(), Some("dc:a:1"));
+}
+
+#[test]
 fn an_error_that_was_there_before_holds_nothing_back() {
     let ghost = "{urn: 'urn:dp:b', topics: [b.topic], contract: 'dc:b:1', producer: ghost}";
     let mut files = good();

@@ -33,10 +33,9 @@ fn survives(target: Target, faults: &[Fault]) {
     }
 }
 
-/// A frozen broker is in `kafka_outage.rs`.
 #[test]
-fn kafka_stopped() {
-    survives(Target::Kafka, &[Fault::Stopped]);
+fn kafka_stopped_frozen_slowed_and_restarted() {
+    survives(Target::Kafka, &Fault::ALL);
 }
 
 #[test]

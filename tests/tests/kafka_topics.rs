@@ -141,7 +141,6 @@ fn what_retention_takes_from_under_a_reader_is_counted_as_lost_and_reading_goes_
 }
 
 #[test]
-#[ignore = "a known defect: reading sometimes stalls after the topic was made anew"]
 fn a_topic_that_is_deleted_and_made_anew_is_read_from_its_beginning() {
     broker().create_topic("anew.reading", 1).unwrap();
     publish("anew.reading", 0, 0..100);

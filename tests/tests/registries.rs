@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -21,6 +24,9 @@ use serde_json::Value;
 const EVIDENCE: &str = "signal_factory.evidence";
 const CONFLUENT: &str = "raw.payments.confluent";
 const GLUE: &str = "raw.payments.glue";
+/// Topics of the same datasets for a steady load.
+const CONFLUENT_LOAD: &str = "load.payments.confluent";
+const GLUE_LOAD: &str = "load.payments.glue";
 const REGISTRY: &str = "payments";
 /// The schemas that the catalog names.
 const CONFLUENT_SCHEMA: &str = "confluent:raw.payments.confluent-value:1";
@@ -32,9 +38,9 @@ const TOLD_WITHIN: Duration = Duration::from_secs(20);
 
 const CATALOG: &str = r"
 datasets:
-  - {urn: 'urn:dp:payments:confluent', topics: [raw.payments.confluent], producer: payments-svc,
+  - {urn: 'urn:dp:payments:confluent', topics: [raw.payments.confluent, load.payments.confluent], producer: payments-svc,
      schema: 'confluent:raw.payments.confluent-value:1', contract: 'dc:payments:1'}
-  - {urn: 'urn:dp:payments:glue', topics: [raw.payments.glue], producer: payments-svc,
+  - {urn: 'urn:dp:payments:glue', topics: [raw.payments.glue, load.payments.glue], producer: payments-svc,
      schema: 'glue:payment:1', contract: 'dc:payments:1'}
 producers: [{id: payments-svc}]
 ";
@@ -89,7 +95,7 @@ struct Bench {
 impl Bench {
     fn start() -> Self {
         let kafka = KafkaServer::start().unwrap();
-        for topic in CONTROL_TOPICS.into_iter().chain([CONFLUENT, GLUE]) {
+        for topic in CONTROL_TOPICS.into_iter().chain([CONFLUENT, GLUE, CONFLUENT_LOAD, GLUE_LOAD]) {
             kafka.create_topic(topic, 1).unwrap();
         }
         let (catalog, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -155,6 +161,42 @@ impl Bench {
         }
     }
 
+    /// Publishes this record a hundred times a second, until the load is dropped.
+    fn load(&self, topic: &'static str, record: &Bytes) -> Load {
+        let ended = Arc::new(AtomicBool::new(false));
+        let (publisher, end) = (self.kafka.publisher(), Arc::clone(&ended));
+        let mut envelope = Envelope::text(topic, 1_700_000_000_000, None, String::new());
+        (envelope.payload, envelope.payload_base64) = (None, Some(STANDARD.encode(&record.value)));
+        let second = vec![envelope; 100];
+        let thread = std::thread::spawn(move || {
+            let mut published = 0;
+            while !end.load(Ordering::Relaxed) {
+                publisher.publish_over(&second, Duration::from_secs(1)).unwrap();
+                published += 100;
+            }
+            published
+        });
+        Load { topic, ended, thread }
+    }
+
+    /// Ends a load. Each of its records is there once, and kept its contract whatever happened meanwhile.
+    fn end(&mut self, load: Load, service: &Service) {
+        load.ended.store(true, Ordering::Relaxed);
+        let published = load.thread.join().unwrap();
+        self.published.insert(load.topic, published);
+        let begin = Instant::now();
+        let evidence = loop {
+            let evidence = self.evidence(load.topic);
+            if evidence.len() as i64 >= published {
+                break evidence;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{} of {published}: {}", evidence.len(), service.log_tail());
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        let failing = evidence.values().flatten().find(|line| line["validation"]["result"] != "PASS");
+        assert_eq!(failing, None);
+    }
+
     /// The evidence about a topic's records, by offset.
     fn evidence(&self, topic: &str) -> BTreeMap<i64, Vec<Value>> {
         let mut found = BTreeMap::<_, Vec<Value>>::new();
@@ -181,6 +223,13 @@ impl Bench {
             assert!(evidence.values().all(|lines| lines.len() == 1), "{topic}: {evidence:#?}");
         }
     }
+}
+
+/// Records that are published while other things happen.
+struct Load {
+    topic: &'static str,
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<i64>,
 }
 
 /// Waits until a line is among the service's metrics, and says how long that took.
@@ -252,6 +301,7 @@ fn confluent_records_are_judged_and_an_outage_is_only_that() {
         (confluent(avro.id, &negative), ("FAIL", out_of_range, avro_name)),
     ];
     let next_good = GOOD.avro(&[AVRO_NEXT]).unwrap();
+    let load = bench.load(CONFLUENT_LOAD, &confluent(avro.id, &good));
     freeze(registry.process().unwrap().pid()).unwrap();
     told_in_time(&service, "frozen");
     bench.judge(&service, CONFLUENT, known);
@@ -264,6 +314,7 @@ fn confluent_records_are_judged_and_an_outage_is_only_that() {
     registry.stop();
     told_in_time(&service, "stopped");
     bench.judge(&service, CONFLUENT, known);
+    bench.end(load, &service);
     bench.judged_once();
 
     // A restart in the middle of the outage knows what was known.
@@ -313,6 +364,7 @@ fn glue_records_are_judged_and_a_slow_registry_is_waited_for() {
     ];
     bench.judge(&service, GLUE, known);
 
+    let load = bench.load(GLUE_LOAD, &glue(avro, &good));
     // Slow, and answering before the time-out: its records are judged as ever, a moment later.
     let server = moto.process().unwrap().pid();
     freeze(server).unwrap();
@@ -334,6 +386,7 @@ fn glue_records_are_judged_and_a_slow_registry_is_waited_for() {
     wait_for_health(&service, true);
     let judged: Expected<'_> = ("PASS", &[], "glue:payment:2");
     bench.judge(&service, GLUE, &[(glue(next, &GOOD.avro(&[AVRO_NEXT]).unwrap()), judged)]);
+    bench.end(load, &service);
     bench.judged_once();
 }
 

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Catalog, CatalogFiles, CatalogReading, DatasetEntry, GateState, LoadedCatalog, entries::FILE};
+use super::{Catalog, CatalogFiles, CatalogReading, GateState, LoadedCatalog, entries::FILE};
 use crate::diagnostic::{Diagnostic, Severity};
 
 /// A catalog in force, with the files that it was read from. Cheap to clone but for its diagnostics.
@@ -53,8 +53,8 @@ impl StandingCatalog {
     ///   that is gone is a change like any other.
     /// - If `catalog.yaml`, which ties the files together, has such an error then, or one comes from a file that has not
     ///   changed, everything stays as it is.
-    /// - A broken file without a good text before it costs what it is in, unless a gate that could judge a dataset no
-    ///   longer could: then everything stays as it is.
+    /// - A broken file without a good text before it, old or new, costs what it is in, unless a gate that could judge a
+    ///   dataset no longer could: then everything stays as it is.
     #[must_use]
     pub fn succeeded_by(&self, reading: CatalogReading) -> Succession {
         if self.files.get(FILE).is_none() {
@@ -74,14 +74,16 @@ impl StandingCatalog {
             let restored: BTreeMap<String, Arc<str>> =
                 broken.iter().filter_map(|path| Some((String::from(*path), self.good(path, &files)?))).collect();
             if restored.is_empty() {
-                if errors.is_empty() || self.tolerates(&broken, &loaded) {
+                let lost_gates = self.lost_gates(&loaded.catalog, &files);
+                if lost_gates.is_empty() && self.tolerates(&broken) {
                     let mut standing = Self::of(files, loaded);
                     standing.diagnostics.append(&mut lost);
                     Diagnostic::sort(&mut standing.diagnostics);
                     Diagnostic::sort(&mut held);
                     return Succession { standing, held };
                 }
-                held.extend(errors.into_iter().cloned());
+                // With nothing new to blame, what was broken all along is relied on only now.
+                held.extend(if errors.is_empty() { lost_gates } else { errors.into_iter().cloned().collect() });
                 held.append(&mut lost);
                 Diagnostic::sort(&mut held);
                 return Succession { standing: self.clone(), held };
@@ -136,20 +138,34 @@ impl StandingCatalog {
     }
 
     /// Whether a catalog can come into force although these files of it are broken.
-    fn tolerates(&self, broken: &BTreeSet<&str>, loaded: &LoadedCatalog) -> bool {
+    fn tolerates(&self, broken: &BTreeSet<&str>) -> bool {
         // One that was good has its good text by now, so what is wrong with it comes from another.
-        let untouchable = |path: &&str| *path == FILE || self.was_good(path);
-        !broken.iter().any(untouchable) && !self.loses_a_gate(&loaded.catalog)
+        !broken.iter().any(|path| *path == FILE || self.was_good(path))
     }
 
-    /// Whether a gate that can judge a dataset's records now could not do so under `next`.
-    fn loses_a_gate(&self, next: &Catalog) -> bool {
-        let broken = |dataset: &DatasetEntry| {
-            [dataset.schema_state, dataset.contract_state].map(|state| state == GateState::Broken)
-        };
-        self.catalog.datasets().iter().any(|before| {
-            let after = next.dataset(before.urn.as_str());
-            after.is_some_and(|after| broken(before).into_iter().zip(broken(after)).any(|(was, is)| is && !was))
-        })
+    /// The gates that can judge a dataset's records now, and could not do so under `next`.
+    fn lost_gates(&self, next: &Catalog, files: &CatalogFiles) -> Vec<Diagnostic> {
+        let mut lost = Vec::new();
+        for before in self.catalog.datasets() {
+            let Some(after) = next.dataset(before.urn.as_str()) else { continue };
+            for (gate, was, is, reference) in [
+                ("schema", before.schema_state, after.schema_state, &after.schema),
+                ("contract", before.contract_state, after.contract_state, &after.contract),
+            ] {
+                if was != GateState::Broken && is == GateState::Broken {
+                    let reference = reference.as_deref().unwrap_or("which is named");
+                    lost.push(Diagnostic {
+                        severity: Severity::Error,
+                        code: "catalog-gate-lost",
+                        file: files.locate(FILE),
+                        line: 0,
+                        column: 0,
+                        message: format!("the {gate} '{reference}' of dataset '{}' is broken", after.urn),
+                        help: Some(format!("mend it, or name a {gate} that is not; until then all stays as it was")),
+                    });
+                }
+            }
+        }
+        lost
     }
 }

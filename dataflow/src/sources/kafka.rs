@@ -61,6 +61,7 @@ pub use loss::KafkaMetrics;
 const HEADERS_READ: usize = 256;
 /// How long the last commit may take, at the end.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
+const LAST_COMMIT_POLL: Duration = Duration::from_millis(10);
 /// No topic has this name; a question about it is answered by any broker, and makes nothing.
 const NO_TOPIC: &str = "faultline-no-topic";
 
@@ -565,6 +566,7 @@ impl KafkaSource {
     /// Commits the positions that were reached by an epoch whose evidence is acknowledged, at most once in `every`.
     /// Evidence of epochs before `durable_before` is; `epoch` is the one that is open.
     pub fn commit(&mut self, every: Duration, epoch: u64, durable_before: impl FnOnce() -> u64) {
+        self.note_outcome();
         let now = Instant::now();
         if self.commits.due(every, now) {
             let positions = self.reached_positions();
@@ -581,33 +583,31 @@ impl KafkaSource {
             tracing::warn!("positions not committed at the end: there is evidence that is not acknowledged");
             return;
         }
-        let positions = self.reached_positions();
-        if positions.count() == 0 || !self.send_commit(&positions) {
-            return;
-        }
         let deadline = Instant::now() + LAST_COMMIT;
         while Instant::now() < deadline {
             let _ = self.consumer.serve();
-            self.note_taken();
-            if self.reached_positions().count() == 0 {
-                return;
+            self.note_outcome();
+            if !self.commits.under_way() {
+                let positions = self.reached_positions();
+                if positions.count() == 0 {
+                    return;
+                }
+                self.send_commit(&positions);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(LAST_COMMIT_POLL);
         }
         tracing::warn!("the group did not take the last positions in time");
     }
 
-    fn send_commit(&self, positions: &TopicPartitionList) -> bool {
-        let sent = self.consumer.commit(positions);
-        if let Err(error) = &sent {
-            self.consumer.consumer().context().commit_failed(error);
+    fn send_commit(&mut self, positions: &TopicPartitionList) {
+        match self.consumer.commit(positions) {
+            Ok(()) => self.commits.set_under_way(true),
+            Err(error) => self.consumer.consumer().context().commit_failed(&error),
         }
-        sent.is_ok()
     }
 
     /// The positions that the group has not taken yet.
-    fn reached_positions(&mut self) -> TopicPartitionList {
-        self.note_taken();
+    fn reached_positions(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in &self.partitions {
             for (&partition, position) in partitions {
@@ -621,8 +621,14 @@ impl KafkaSource {
         list
     }
 
-    fn note_taken(&mut self) {
-        for (topic, partition, offset) in self.consumer.consumer().context().taken() {
+    /// Notes what the group has said of the commit that is under way.
+    fn note_outcome(&mut self) {
+        if !self.commits.under_way() {
+            return;
+        }
+        let Some(taken) = self.consumer.consumer().context().outcome() else { return };
+        self.commits.set_under_way(false);
+        for (topic, partition, offset) in taken {
             if let Some(position) = self.partitions.get_mut(&*topic).and_then(|them| them.get_mut(&partition)) {
                 position.committed = offset;
             }

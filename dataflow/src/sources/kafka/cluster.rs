@@ -373,10 +373,10 @@ impl Watch {
             };
         }
         match self.answers(&led) {
-            Ok(mut answers) => {
+            Ok(answers) => {
                 for question in led {
-                    match answers.remove(&question.place) {
-                        Some(Outcome::Found(found)) => question.answered(Some(found)),
+                    match answers.get(&question.place) {
+                        Some(Outcome::Found(found)) => question.answered(Some(found.clone())),
                         Some(Outcome::Gone) => question.answered(None),
                         None => self.questions.push(question),
                     }
@@ -536,9 +536,12 @@ impl Question {
     }
 }
 
+/// The partitions that questions are about, each once: of one that went and came back before it was answered there are
+/// two, and librdkafka sets the offset of a partition's first entry alone. Brokers refuse what the second has.
 fn list(questions: &[Question], offset: Offset) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(questions.len());
-    for Question { place: (topic, partition), .. } in questions {
+    let places: BTreeSet<&Place> = questions.iter().map(|question| &question.place).collect();
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in places {
         // Fails for offsets that are none alone.
         let _ = list.add_partition_offset(topic, *partition, offset);
     }
@@ -557,6 +560,20 @@ fn offsets_of(list: &TopicPartitionList) -> BTreeMap<Place, i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_that_is_asked_about_twice_is_one_of_a_request() {
+        let (answer, _) = mpsc::channel();
+        let question = |topic: &str, partition| Question {
+            place: (topic.into(), partition),
+            needs_committed: false,
+            answer: answer.clone(),
+        };
+        let list = list(&[question("a", 0), question("b", 1), question("a", 0)], Offset::End);
+        let offsets: Vec<_> =
+            list.elements().iter().map(|element| (element.topic().to_owned(), element.offset())).collect();
+        assert_eq!(offsets, [("a".to_owned(), Offset::End), ("b".to_owned(), Offset::End)]);
+    }
 
     #[test]
     fn one_partition_is_probed_for_each_broker_that_leads_what_is_read() {

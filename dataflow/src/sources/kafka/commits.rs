@@ -1,8 +1,9 @@
 //! When positions are committed: behind the evidence that was made of what lies before them.
 //!
 //! ```text
-//! snapshot of positions at epoch E ──► all evidence of epochs up to E is acknowledged ──► commit
+//! snapshot of positions at epoch E ──► all evidence of epochs up to E is acknowledged ──► commit ──► its outcome
 //! ```
+//! One at a time: a commit that librdkafka puts off or repeats could overtake a later one, and take positions back.
 
 use std::time::{Duration, Instant};
 
@@ -12,16 +13,17 @@ use rdkafka::TopicPartitionList;
 pub(super) struct Commits {
     taken_at: Instant,
     waiting: Option<(u64, TopicPartitionList)>,
+    under_way: bool,
 }
 
 impl Commits {
     pub(super) fn new(now: Instant) -> Self {
-        Self { taken_at: now, waiting: None }
+        Self { taken_at: now, waiting: None, under_way: false }
     }
 
-    /// Whether it is time to take a snapshot: the last one is long enough ago, and does not wait any more.
+    /// Whether it is time to take a snapshot: the last one is long enough ago, and the group has said what became of it.
     pub(super) fn due(&self, every: Duration, now: Instant) -> bool {
-        self.waiting.is_none() && now.saturating_duration_since(self.taken_at) >= every
+        !self.under_way && self.waiting.is_none() && now.saturating_duration_since(self.taken_at) >= every
     }
 
     /// Takes the positions reached in an epoch that is not closed yet.
@@ -37,6 +39,16 @@ impl Commits {
             return None;
         }
         self.waiting.take().map(|(_, positions)| positions)
+    }
+
+    /// Whether a commit's outcome is waited for.
+    pub(super) fn under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// Notes that a commit was sent, or that its outcome has come.
+    pub(super) fn set_under_way(&mut self, under_way: bool) {
+        self.under_way = under_way;
     }
 }
 
@@ -58,6 +70,9 @@ mod tests {
         assert!(!commits.due(every, later + every), "one at a time");
         assert_eq!(commits.ready(|| 41).unwrap().count(), 1);
         assert!(commits.ready(|| unreachable!()).is_none(), "nothing waits");
+        commits.set_under_way(true);
+        assert!(!commits.due(every, later + every), "its outcome is not there");
+        commits.set_under_way(false);
         assert!(commits.due(every, later + every));
         commits.take(60, TopicPartitionList::new(), later + every);
         assert!(commits.ready(|| unreachable!()).is_none(), "nothing has moved");

@@ -26,7 +26,7 @@ pub(super) struct Context {
 
 #[derive(Default)]
 struct Told {
-    taken: Vec<Taken>,
+    outcome: Option<Vec<Taken>>,
     /// The last error and the last refusal of a commit: what repeats itself is logged once.
     error: Option<String>,
     refusal: Option<String>,
@@ -37,9 +37,9 @@ impl Context {
         Self { metrics, tokens, told: Mutex::default() }
     }
 
-    /// The positions that the group took since this was last asked.
-    pub(super) fn taken(&self) -> Vec<Taken> {
-        std::mem::take(&mut self.told().taken)
+    /// The positions that the group took of the last commit, once it has said.
+    pub(super) fn outcome(&self) -> Option<Vec<Taken>> {
+        self.told().outcome.take()
     }
 
     /// Notes that positions were not committed.
@@ -110,28 +110,25 @@ fn tells_lag(partition: &Partition) -> bool {
 
 impl ConsumerContext for Context {
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            self.commit_failed(&error);
-            return;
-        }
-        let mut refused = None;
-        {
-            let mut told = self.told();
+        let (mut taken, mut refused) = (Vec::new(), result.err());
+        if refused.is_none() {
             for element in offsets.elements() {
                 match (element.error(), element.offset()) {
                     (Ok(()), Offset::Offset(offset)) => {
-                        told.taken.push((element.topic().to_owned(), element.partition(), offset));
+                        taken.push((element.topic().to_owned(), element.partition(), offset));
                     }
                     (Ok(()), _) => {}
                     (Err(error), _) => refused = Some(error),
                 }
             }
-            if refused.is_none() {
-                told.refusal = None;
-            }
         }
-        if let Some(error) = refused {
-            self.commit_failed(&error);
+        if let Some(error) = &refused {
+            self.commit_failed(error);
+        }
+        let mut told = self.told();
+        told.outcome = Some(taken);
+        if refused.is_none() {
+            told.refusal = None;
         }
     }
 }
