@@ -13,6 +13,7 @@ use faultline_contracts::{
     lineage::{ColumnLineage, LineageEvent, RunObservation, RunState},
     time::UnixMillis,
 };
+use faultline_operators::state::StatePorts;
 use faultline_operators::{
     decode::openlineage::{Limits, decode},
     lineage::{LineageOptions, lineage},
@@ -89,7 +90,7 @@ fn runs(criterion: &mut Criterion) {
     let kept = options.runs_per_job as i64;
     let mut events = worker.dataflow::<u64, _, _>(|scope| {
         let (events_in, events) = scope.new_input();
-        let lineage = lineage(events, options);
+        let lineage = lineage(events, options, &StatePorts::closed(scope));
         lineage.runs.probe_with(&probe);
         lineage.edges.probe_with(&probe);
         lineage.columns.probe_with(&probe);

@@ -9,6 +9,7 @@ use faultline_contracts::{
     trace::{ServiceSpan, TraceId},
 };
 use faultline_operators::retention::{Retention, retain};
+use faultline_operators::state::{Section, StatePorts};
 use timely::dataflow::{
     ProbeHandle,
     operators::{Input, Probe},
@@ -60,7 +61,14 @@ fn at_capacity(criterion: &mut Criterion) {
     let limits = Retention { keep_ms: i64::MAX, capacity: CAPACITY, shards: SHARDS };
     let mut spans = worker.dataflow::<u64, _, _>(|scope| {
         let (spans_in, spans) = scope.new_input();
-        let kept = retain(spans, "Spans", |span: &ServiceSpan| span.trace_id.hash(), |span| span.at, limits);
+        let kept = retain(
+            spans,
+            Section::Spans,
+            |span: &ServiceSpan| span.trace_id.hash(),
+            |span| span.at,
+            limits,
+            &StatePorts::closed(scope),
+        );
         kept.facts.probe_with(&probe);
         kept.dropped.probe_with(&probe);
         spans_in

@@ -14,6 +14,7 @@ use faultline_contracts::{
     window::{ComplianceWindow, Verdicts, WindowKey, WindowStatus, WindowTally},
 };
 use faultline_operators::signals::{SignalOptions, signals};
+use faultline_operators::state::StatePorts;
 use timely::dataflow::{ProbeHandle, operators::Input};
 
 const DATASETS: usize = 10_000;
@@ -125,7 +126,7 @@ fn one_change_each(criterion: &mut Criterion) {
         let mut watermark = worker.dataflow::<u64, _, _>(|scope| {
             let (watermark_in, watermark) = scope.new_input();
             let (windows, policies) = (windows.to_collection(scope), policies.to_collection(scope));
-            let signals = signals(windows, policies, watermark, &SignalOptions::default());
+            let signals = signals(windows, policies, watermark, &SignalOptions::default(), &StatePorts::closed(scope));
             signals.signals.probe_with(&probe);
             signals.breaches.probe_with(&probe);
             watermark_in

@@ -12,6 +12,7 @@ use faultline_contracts::{
     time::UnixMillis,
     window::{Verdicts, WindowKey, WindowTally},
 };
+use faultline_operators::state::StatePorts;
 use faultline_operators::{
     compliance::{ComplianceDelta, WindowOptions, compliance_windows},
     watermark::PartitionProgress,
@@ -75,7 +76,8 @@ fn windows(criterion: &mut Criterion) {
         let (mut deltas, mut progress, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let (deltas_in, deltas) = scope.new_input();
             let (progress_in, progress) = scope.new_input();
-            let windows = compliance_windows(deltas, progress, &WindowOptions::default()).windows;
+            let windows =
+                compliance_windows(deltas, progress, &WindowOptions::default(), &StatePorts::closed(scope)).windows;
             (deltas_in, progress_in, windows.probe().0)
         });
         let partition = TopicPartition { topic: "raw.events".into(), partition: 0 };

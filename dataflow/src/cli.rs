@@ -13,6 +13,7 @@ mod configuration;
 mod demo;
 mod replay;
 mod run;
+mod snapshot;
 mod validate;
 
 /// Says which data breaks its contract, why, and what it reaches.
@@ -41,6 +42,8 @@ enum Command {
     Check(check::Args),
     /// Print every setting of the configuration with its default.
     Configuration(configuration::Args),
+    /// Look at snapshots: what a restart would resume from.
+    Snapshot(snapshot::Args),
     /// Judge records one by one: evidence on stdout.
     Validate(validate::Args),
     #[command(flatten)]
@@ -103,6 +106,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::run(&args),
         Command::Configuration(args) => Ok(configuration::run(&args)),
+        Command::Snapshot(args) => snapshot::run(&args),
         Command::Validate(args) => validate::run(&args),
     };
     match ended {

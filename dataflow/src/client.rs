@@ -2,7 +2,7 @@
 
 mod commands;
 pub mod report;
-mod table;
+pub(crate) mod table;
 
 use std::io::{self, Write};
 

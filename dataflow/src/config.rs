@@ -32,10 +32,12 @@ use crate::{answers::blast_radius::Bounds, intake::IntakeOptions};
 mod kafka;
 pub mod reference;
 mod registry;
+mod snapshots;
 
 pub(crate) use kafka::anchored;
 pub use kafka::{KafkaConfig, MskIam, Settings, StartFrom, StartPerTopic, StartRules};
 pub use registry::{Authorization, ConfluentConfig, GlueConfig, RegistryConfig};
+pub use snapshots::SnapshotConfig;
 
 /// Into how many parts waiting spans are divided among workers.
 const SPAN_SHARDS: usize = 16;
@@ -92,6 +94,8 @@ pub struct Config {
     pub evidence: EvidenceConfig,
     /// Where state is kept on this machine: `faultline.db` (SQLite) and, without Kafka, JSON lines.
     pub data_dir: Option<PathBuf>,
+    /// Where state is kept for a restart.
+    pub snapshots: SnapshotConfig,
     /// The DynamoDB table that holds the state of signals, if it is to be kept there as well.
     pub dynamodb: Option<DynamoSettings>,
     /// The graph database that holds vertices and edges, if they are to be kept there as well.
@@ -130,6 +134,7 @@ impl Default for Config {
             topics: Topics::default(),
             evidence: EvidenceConfig::default(),
             data_dir: None,
+            snapshots: SnapshotConfig::default(),
             dynamodb: None,
             graph: None,
             store_queue: 1_000_000,
@@ -437,11 +442,19 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.catalog = folder.join(&config.catalog);
         config.data_dir = config.data_dir.map(|dir| folder.join(dir));
+        config.snapshots.dir = config.snapshots.dir.map(|dir| folder.join(dir));
         config.files = config.files.iter().map(|file| folder.join(file)).collect();
         config.registry.resolve_paths(folder);
         config.webhooks.iter_mut().for_each(|webhook| webhook.resolve(folder));
         config.validate()?;
         Ok(config)
+    }
+
+    /// The folder of snapshots, if there is to be one.
+    #[must_use]
+    pub fn snapshot_dir(&self) -> Option<PathBuf> {
+        let of_data = || Some(self.data_dir.as_ref()?.join("snapshots"));
+        self.snapshots.dir.clone().or_else(of_data)
     }
 
     /// Checks that every value is in its range.
@@ -454,6 +467,7 @@ impl Config {
             ("tick_ms", self.tick_ms),
             ("catalog_poll_ms", self.catalog_poll_ms),
             ("store_queue", self.store_queue as u64),
+            ("snapshots.keep", self.snapshots.keep as u64),
             ("signals.recovery_windows", u64::from(self.signals.recovery_windows)),
             ("correlation.look_back_ms", self.correlation.look_back_ms.max(0) as u64),
             ("limits.record_bytes", self.limits.record_bytes as u64),

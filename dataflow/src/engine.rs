@@ -5,17 +5,22 @@
 //! process has records, ticks are longer, so that an idle service costs next to nothing.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread::Thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use faultline_contracts::{catalog::Catalog, time::UnixMillis};
-use faultline_operators::blast_radius::ReachQuery;
+use faultline_contracts::{catalog::Catalog, record::TopicPartition, time::UnixMillis};
+use faultline_operators::{
+    blast_radius::ReachQuery,
+    positions::Position,
+    state::{RowError, StateChunk},
+};
 use faultline_sinks::kafka::KafkaSettings;
 use timely::{WorkerConfig, communication::WorkerGuards, dataflow::ProbeHandle, worker::Worker};
 
@@ -25,6 +30,7 @@ use crate::{
     intake::{EvidenceOutput, WorkerIntake, schemas::Schemas},
     metrics::Metrics,
     registry::SchemaSource,
+    snapshot::Keeper,
     sources::{
         files::FileSource,
         kafka::{KafkaCluster, KafkaSource, KafkaSourceError, KafkaSourceOptions},
@@ -43,6 +49,11 @@ const IDLE_AFTER_MS: u64 = 1_000;
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
 /// How long a worker that ends waits for the evidence of others that goes the same way.
 const SHARED_FLUSH: Duration = Duration::from_secs(5);
+/// How long the last cut may take, and the last snapshot after it.
+const LAST_CUT: Duration = Duration::from_secs(4);
+const LAST_SNAPSHOT: Duration = Duration::from_secs(4);
+/// The longest pause between two steps where something is waited for.
+const STEP: Duration = Duration::from_millis(10);
 /// How many epochs a replaying worker may be ahead of the slowest.
 const REPLAY_LEAD: u64 = 64;
 
@@ -63,6 +74,9 @@ pub enum EngineError {
         /// Why.
         message: String,
     },
+    /// The snapshot to go on from is not one.
+    #[error("cannot go on from the snapshot: {0}; start anew with --fresh")]
+    Snapshot(#[source] RowError),
     /// A worker panicked.
     #[error("a worker failed: {0}; this is a defect")]
     Worker(String),
@@ -125,6 +139,26 @@ pub struct EngineParts<P, E> {
     pub publish: P,
     /// Makes each worker's evidence output.
     pub evidence: E,
+    /// Snapshots of a live feed; `None` where none are kept.
+    pub snapshots: Option<Snapshots>,
+}
+
+/// How an engine goes on from one snapshot, and makes others.
+pub struct Snapshots {
+    /// Keeps them.
+    pub keeper: Arc<Keeper>,
+    /// The one to go on from.
+    pub resume: Option<Resume>,
+}
+
+/// A snapshot to go on from.
+pub struct Resume {
+    /// Its state.
+    pub chunks: Vec<StateChunk>,
+    /// Where partitions are read from.
+    pub positions: BTreeMap<TopicPartition, Position>,
+    /// The epoch at which it goes on, later than its own.
+    pub at: u64,
 }
 
 /// A running engine.
@@ -143,6 +177,11 @@ struct Shared {
     active: AtomicU64,
     workers: Vec<Reach>,
     schedule: Arc<Schedule>,
+    keeper: Option<Arc<Keeper>>,
+    /// How many workers have come to their end, and the epoch at which they are cut then: later than any that one of
+    /// them has been at.
+    ended: AtomicUsize,
+    last: AtomicU64,
 }
 
 impl Engine {
@@ -156,7 +195,7 @@ impl Engine {
         E: Fn(usize) -> Result<O, String> + Send + Sync + 'static,
         O: EvidenceOutput + 'static,
     {
-        let EngineParts { config, catalog, rows, feed, schemas, metrics, publish, evidence } = parts;
+        let EngineParts { config, catalog, rows, feed, schemas, metrics, publish, evidence, snapshots } = parts;
         let cluster = match (&feed, &config.kafka) {
             (Feed::Kafka(settings), Some(kafka)) => Some(KafkaCluster::connect(settings, kafka, &metrics)?),
             _ => None,
@@ -169,16 +208,25 @@ impl Engine {
                 (Reach { commands, thread: Arc::default() }, Some(receiver))
             })
             .unzip();
+        let (keeper, resume) = snapshots.map_or((None, None), |Snapshots { keeper, resume }| (Some(keeper), resume));
+        let (state, positions, resumed_at) = match resume {
+            Some(Resume { chunks, positions, at }) => (chunks, positions, Some(at)),
+            None => (Vec::new(), BTreeMap::new(), None),
+        };
         let start = match &feed {
             Feed::Replay { .. } => 0,
             Feed::Kafka(_) | Feed::Files => epoch_of(wall_clock(), config.tick_ms),
         };
+        let start = resumed_at.map_or(start, |at| at.max(start));
         let schedule = Arc::new(Schedule::new(config.workers, start, Arc::clone(&catalog)));
         let shared = Arc::new(Shared {
             stop: Arc::clone(&stop),
             active: AtomicU64::new(0),
             workers: reaches.clone(),
             schedule: Arc::clone(&schedule),
+            keeper,
+            ended: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
         });
         // That of the start, on all workers: what comes into force meanwhile is switched to.
         let catalog = Arc::clone(&catalog.read().catalog);
@@ -189,7 +237,7 @@ impl Engine {
         }
         let receivers = Mutex::new(receivers);
         let publish = Mutex::new(Some(publish));
-        let rows = Mutex::new(Some(rows));
+        let rows = Mutex::new(Some((rows, state)));
 
         let timely = timely::Config {
             communication: timely::CommunicationConfig::Process(config.workers),
@@ -203,12 +251,19 @@ impl Engine {
             let commands = receivers.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
             let publish = if index == 0 { publish.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
 
+            let keep = shared.keeper.as_ref().filter(|_| index == topology::STATE_KEEPER).map(Keeper::sink);
             let (mut inputs, probe) =
-                worker.dataflow_named("Faultline", |scope| topology::build(scope, &config, vec![0], publish));
+                worker.dataflow_named("Faultline", |scope| topology::build(scope, &config, vec![0], publish, keep));
+            if let Some(at) = resumed_at {
+                // The catalog and the state come at one epoch, and all else later.
+                inputs.advance_to(at);
+            }
             if index == 0
-                && let Some(rows) = rows.lock().unwrap_or_else(PoisonError::into_inner).take()
+                && let Some((rows, state)) = rows.lock().unwrap_or_else(PoisonError::into_inner).take()
             {
                 inputs.load_catalog(rows);
+                let parts: Result<Vec<_>, _> = state.iter().map(|chunk| chunk.divided(worker.peers())).collect();
+                inputs.restore(parts.map_err(|error| EngineError::Snapshot(error))?.concat());
             }
             let output = evidence(index).map_err(|message| {
                 shared.stop.store(true, Ordering::Relaxed);
@@ -221,18 +276,22 @@ impl Engine {
             };
             let intake =
                 WorkerIntake::new(gates, schemas, output, config.intake_options(), Arc::clone(&metrics.intake));
-            let run = Run {
+            let mut run = Run {
                 config: &config,
                 catalog: Arc::clone(&catalog),
                 switches_taken: 0,
                 worker: index,
                 metrics: &metrics,
                 shared: &shared,
+                positions: &positions,
                 commands,
                 inputs,
                 probe,
                 intake,
             };
+            if let Some(at) = resumed_at {
+                run.close_epoch(at + 1);
+            }
             let ended = match (&feed, &cluster) {
                 (Feed::Replay { index, batch, hold }, _) => {
                     run.replay(worker, Arc::clone(index), *batch, *hold);
@@ -313,7 +372,7 @@ impl CatalogSwitches {
 pub struct StandingQueries {
     worker: Reach,
     metrics: Arc<Metrics>,
-    counts: Arc<Mutex<std::collections::BTreeMap<ReachQuery, usize>>>,
+    counts: Arc<Mutex<BTreeMap<ReachQuery, usize>>>,
 }
 
 /// Keeps a blast radius standing while it is held.
@@ -378,7 +437,7 @@ pub fn wall_clock() -> UnixMillis {
 }
 
 /// The epoch that is open at a moment of a live feed: epochs are ticks long.
-fn epoch_of(now: UnixMillis, tick: u64) -> u64 {
+pub(crate) fn epoch_of(now: UnixMillis, tick: u64) -> u64 {
     now.0.max(0) as u64 / tick * tick
 }
 
@@ -391,6 +450,8 @@ struct Run<'a, E> {
     worker: usize,
     metrics: &'a Arc<Metrics>,
     shared: &'a Arc<Shared>,
+    /// Where partitions are read from after a restart.
+    positions: &'a BTreeMap<TopicPartition, Position>,
     commands: Option<mpsc::Receiver<Command>>,
     inputs: Inputs,
     probe: ProbeHandle<u64>,
@@ -478,7 +539,15 @@ impl<E: EvidenceOutput> Run<'_, E> {
         while evidence.durable_before() <= epoch && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
-        abandoned == 0 && evidence.durable_before() > epoch
+        let durable = abandoned == 0 && evidence.durable_before() > epoch;
+        let Some(keeper) = &self.shared.keeper else { return durable };
+        // Positions are committed behind the last snapshot, or not at all.
+        keeper.evidence_before(self.worker, evidence.durable_before());
+        let (last, deadline) = (self.shared.last.load(Ordering::Acquire), Instant::now() + LAST_SNAPSHOT);
+        while durable && keeper.covered() < last && Instant::now() < deadline {
+            std::thread::sleep(STEP);
+        }
+        durable && last > 0 && keeper.covered() >= last
     }
 
     fn live_kafka(mut self, worker: &mut Worker, cluster: Arc<KafkaCluster>) -> Result<(), EngineError> {
@@ -492,14 +561,19 @@ impl<E: EvidenceOutput> Run<'_, E> {
             future_ms: self.config.windows.future_ms as i64,
             worker: worker.index(),
             workers: worker.peers(),
+            positions: self.positions,
             metrics: Arc::clone(self.metrics),
             wake: Arc::new(move || wake.wake()),
         };
         let mut source = KafkaSource::connect(options, &mut self.intake)?;
+        let keeper = self.shared.keeper.clone();
         let all_durable = self.live(worker, |intake, catalog, now| {
             source.follow_catalog(catalog);
             let taken = source.poll(BATCH, now, intake);
-            source.commit(COMMIT_EVERY, intake.epoch(), || intake.durable_before());
+            source.commit(COMMIT_EVERY, intake.epoch(), || {
+                let covered = keeper.as_ref().map_or(u64::MAX, |keeper| keeper.covered().saturating_add(1));
+                intake.durable_before().min(covered)
+            });
             taken
         });
         source.finish(all_durable);
@@ -531,6 +605,12 @@ impl<E: EvidenceOutput> Run<'_, E> {
             // What was held comes before what its partition brings next.
             let taken = self.intake.settle(BATCH) + poll(&mut self.intake, &self.catalog, now);
 
+            if let Some(keeper) = &self.shared.keeper {
+                keeper.evidence_before(self.worker, self.intake.durable_before());
+                if self.worker == 0 && keeper.begins(Instant::now()) {
+                    self.inputs.cut();
+                }
+            }
             let asked = self.take_commands() | self.shared.schedule.waits_for(self.switches_taken);
             if taken > 0 {
                 self.shared.active.fetch_max(epoch, Ordering::Relaxed);
@@ -552,6 +632,35 @@ impl<E: EvidenceOutput> Run<'_, E> {
                 worker.step_or_park(Some(Duration::from_millis(pause)));
             }
         }
+        self.cut_last(worker);
         self.finish()
+    }
+
+    /// Has the state of all workers cut at one epoch, after the last record, and handed to the keeper.
+    fn cut_last(&mut self, worker: &mut Worker) {
+        let Some(keeper) = self.shared.keeper.clone() else { return };
+        let deadline = Instant::now() + LAST_CUT;
+        let shared = Arc::clone(self.shared);
+        self.close_epoch(self.inputs.epoch() + 1);
+        shared.last.fetch_max(self.inputs.epoch(), Ordering::AcqRel);
+        shared.ended.fetch_add(1, Ordering::AcqRel);
+        shared.workers.iter().for_each(Reach::wake);
+        while shared.ended.load(Ordering::Acquire) < shared.workers.len() {
+            if Instant::now() > deadline {
+                tracing::warn!("not all workers came to their end in time: there is no last snapshot");
+                return;
+            }
+            worker.step_or_park(Some(STEP));
+        }
+        let last = shared.last.load(Ordering::Acquire);
+        self.close_epoch(last);
+        if self.worker == 0 {
+            keeper.begins_last();
+            self.inputs.cut();
+        }
+        self.close_epoch(last + 1);
+        while self.probe.less_than(&(last + 1)) && Instant::now() < deadline {
+            worker.step_or_park(Some(STEP));
+        }
     }
 }

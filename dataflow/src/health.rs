@@ -32,6 +32,8 @@ pub enum Dependency {
     KafkaSource,
     /// The schema registries.
     Registry,
+    /// The folder of snapshots.
+    Snapshots,
     /// The embedded store.
     Store,
     /// Receivers of incidents over HTTP.
@@ -49,6 +51,7 @@ impl Dependency {
             Self::KafkaSink => "kafka_sink",
             Self::KafkaSource => "kafka_source",
             Self::Registry => "registry",
+            Self::Snapshots => "snapshots",
             Self::Store => "store",
             Self::Webhook => "webhook",
         }

@@ -14,13 +14,20 @@
 use std::{collections::VecDeque, fmt::Display, sync::Arc};
 
 use faultline_contracts::{
-    catalog::Catalog, deployment::Deployment, evidence::GateResult, ids::EvidenceId, lineage::LineageEvent,
-    record::RawRecord, time::UnixMillis, trace::ServiceSpan,
+    catalog::Catalog,
+    deployment::Deployment,
+    evidence::GateResult,
+    ids::EvidenceId,
+    lineage::LineageEvent,
+    record::{RawRecord, TopicPartition},
+    time::UnixMillis,
+    trace::ServiceSpan,
 };
 use faultline_operators::{
     compliance::ComplianceDelta,
     decode::{self, cdevents, openlineage, otlp},
     gates::{Carried, Gates},
+    positions::PartitionBegin,
     watermark::PartitionProgress,
 };
 use rustc_hash::FxHashMap;
@@ -93,6 +100,8 @@ pub struct Pending {
     pub progress: Vec<PartitionProgress>,
     /// How far control partitions are.
     pub control_progress: Vec<PartitionProgress>,
+    /// Partitions that are read from somewhere on.
+    pub begins: Vec<PartitionBegin>,
     /// Decoded CDEvents.
     pub deployments: Vec<Deployment>,
     /// Decoded OpenLineage.
@@ -417,6 +426,12 @@ impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
 
     fn assigned(&mut self, topic: &Arc<str>, partition: i32) {
         self.lanes.of(topic, partition, true).reached(-1, None);
+    }
+
+    fn begins(&mut self, role: TopicRole, begin: PartitionBegin) {
+        let TopicPartition { topic, partition } = &begin.partition;
+        self.lanes.of(topic, *partition, role == TopicRole::Data).begin(begin.position.next);
+        self.pending.begins.push(begin);
     }
 
     fn rejected(&mut self, reason: &'static str, detail: &dyn Display) {

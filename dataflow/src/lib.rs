@@ -22,6 +22,7 @@ pub mod registry;
 pub mod replay;
 pub mod serve;
 pub mod service;
+pub mod snapshot;
 pub mod sources;
 pub mod topology;
 pub mod view;

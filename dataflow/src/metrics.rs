@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{catalog::CatalogMetrics, health::Health, sources::TopicRole};
+use crate::{catalog::CatalogMetrics, health::Health, snapshot::SnapshotMetrics, sources::TopicRole};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
@@ -171,6 +171,8 @@ pub struct Metrics {
     pub lag: Family<PartitionLabel, Gauge>,
     /// The catalog in force.
     pub catalog: CatalogMetrics,
+    /// Snapshots.
+    pub snapshots: SnapshotMetrics,
     /// Which dependencies answer.
     pub health: Arc<Health>,
     /// Changes that wait for each store.
@@ -202,6 +204,7 @@ impl Metrics {
             kafka: crate::sources::kafka::KafkaMetrics::default(),
             lag: Family::default(),
             catalog: CatalogMetrics::default(),
+            snapshots: SnapshotMetrics::default(),
             health: Arc::default(),
             store_queue: Family::default(),
             store_changes: Family::default(),
@@ -229,6 +232,7 @@ impl Metrics {
             metrics.kafka.register(&mut registry);
             registry.register("lag_records", "Records behind the end of a partition", metrics.lag.clone());
             metrics.catalog.register(&mut registry);
+            metrics.snapshots.register(&mut registry);
             registry.register("up", "1 where a dependency is up, 0 where it is degraded", metrics.health.gauge());
             registry.register("store_queue", "Changes that wait for a store", metrics.store_queue.clone());
             registry.register(

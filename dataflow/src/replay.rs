@@ -86,6 +86,7 @@ pub fn run(job: ReplayJob, progress: impl FnMut(u64)) -> Result<Replayed, Replay
     });
     let shared = Arc::clone(&parts);
     let engine = Engine::start(EngineParts {
+        snapshots: None,
         rows: CatalogRows::of(&catalog),
         config,
         catalog: CatalogInForce::fixed(catalog),

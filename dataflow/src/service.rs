@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use faultline_operators::positions::positions_of;
 use faultline_sinks::{
     SinkError,
     dynamodb::{DynamoStore, create_table},
@@ -14,9 +15,9 @@ use faultline_sinks::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    catalog::{self, CatalogError, NoReferences, References},
+    catalog::{self, CatalogError, CatalogInForce, NoReferences, References},
     config::{Config, KafkaConfig, Topics},
-    engine::{Engine, EngineError, EngineParts, Feed},
+    engine::{Engine, EngineError, EngineParts, Feed, Resume, Snapshots, epoch_of, wall_clock},
     health::Dependency,
     intake::EvidenceOutput,
     metrics::Metrics,
@@ -27,6 +28,7 @@ use crate::{
     },
     registry::{Registries, RegistriesError, SchemaSource},
     serve::{self, Limits, Parts, ServeError, Server},
+    snapshot::{Acknowledged, Folder, Keeper, Snapshot, SnapshotError, WindowSettings},
     view::SharedView,
 };
 
@@ -60,16 +62,20 @@ pub enum ServiceError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The snapshot cannot be used, or none be kept.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// Runs the service until it is told to stop (SIGINT, SIGTERM), then drains it. `listening` is called once it serves.
+/// Runs the service until it is told to stop (SIGINT, SIGTERM), then drains it. It goes on from the newest snapshot, but
+/// where it is to start `fresh`. `listening` is called once it serves.
 ///
 /// # Errors
 /// It cannot start, or a worker failed.
-pub fn run(config: Arc<Config>, listening: impl FnOnce(&Server)) -> Result<(), ServiceError> {
+pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) -> Result<(), ServiceError> {
     // Once: clients made from one value share their tokens.
     let client = config.kafka.as_ref().map(KafkaConfig::client);
     let feed = match (&client, config.files.is_empty()) {
@@ -97,6 +103,9 @@ pub fn run(config: Arc<Config>, listening: impl FnOnce(&Server)) -> Result<(), S
         })?;
     }
     let stores = stores(&config, &metrics)?;
+    let snapshots = snapshots(&config, fresh, &stores, &in_force, &metrics)?;
+    let keeper = snapshots.as_ref().map(|snapshots| Arc::clone(&snapshots.keeper));
+    let resumed_at = snapshots.as_ref().and_then(|snapshots| Some(snapshots.resume.as_ref()?.at));
 
     let publisher = LivePublisher {
         view: Arc::clone(&view),
@@ -105,6 +114,7 @@ pub fn run(config: Arc<Config>, listening: impl FnOnce(&Server)) -> Result<(), S
         topics: config.topics.clone(),
         bounds: config.bounds(),
         metrics: Arc::clone(&metrics),
+        resumed_at,
     };
     let evidence = evidence_outputs(&config, kafka, &metrics);
     let engine = Engine::start(EngineParts {
@@ -116,6 +126,7 @@ pub fn run(config: Arc<Config>, listening: impl FnOnce(&Server)) -> Result<(), S
         metrics: Arc::clone(&metrics),
         publish: publisher,
         evidence,
+        snapshots,
     })?;
     let server = serve::start(
         config.serve,
@@ -145,11 +156,55 @@ pub fn run(config: Arc<Config>, listening: impl FnOnce(&Server)) -> Result<(), S
     listening(&server);
     stop_on_signal(engine.stopper())?;
     let ended = engine.join();
+    if let Some(keeper) = keeper {
+        keeper.stop();
+    }
     drop(watch);
     server.stop();
     // Stores are written to the end before the process leaves.
     drop(stores);
     ended.map_err(ServiceError::from)
+}
+
+/// The keeper of snapshots, and the snapshot to go on from.
+fn snapshots(
+    config: &Config,
+    fresh: bool,
+    stores: &[StoreWriter],
+    in_force: &Arc<CatalogInForce>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Snapshots>, ServiceError> {
+    let (Some(dir), Some(every), Some(_)) = (config.snapshot_dir(), config.snapshots.every(), &config.kafka) else {
+        return Ok(None);
+    };
+    let folder = Folder::new(dir, config.snapshots.keep);
+    let windows = WindowSettings::from(&config.windows);
+    let newest = if fresh { None } else { folder.latest()? };
+    let resume = newest.map(|snapshot| resume(snapshot, windows, config.tick_ms)).transpose()?;
+    // What receivers of incidents were told is in a ledger of their own.
+    let mailboxes = stores.iter().filter(|store| store.dependency() != Dependency::Webhook).map(StoreWriter::mailbox);
+    let acknowledged = Arc::new(Acknowledged::new(config.workers, mailboxes.collect()));
+    let in_force = Arc::clone(in_force);
+    let catalog = move || format!("{:016x}", in_force.read().catalog.version());
+    let keeper = Keeper::start(folder, every, windows, config.workers, catalog, acknowledged, Arc::clone(metrics))?;
+    Ok(Some(Snapshots { keeper, resume }))
+}
+
+fn resume(snapshot: Snapshot, windows: WindowSettings, tick: u64) -> Result<Resume, SnapshotError> {
+    let Snapshot { header, chunks } = snapshot;
+    if header.windows != windows {
+        return Err(SnapshotError::Settings { epoch: header.epoch, was: header.windows, is: windows });
+    }
+    let positions = positions_of(&chunks)?;
+    // The clock may have been set back.
+    let at = epoch_of(wall_clock(), tick).max(header.epoch + 1);
+    tracing::info!(
+        epoch = header.epoch,
+        workers = header.workers,
+        partitions = positions.len(),
+        "going on from a snapshot"
+    );
+    Ok(Resume { chunks, positions, at })
 }
 
 /// The broker's defaults for partitions and replicas.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use faultline_contracts::{record::RawRecord, time::UnixMillis};
+use faultline_operators::positions::PartitionBegin;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Topics;
@@ -92,6 +93,9 @@ pub trait Intake {
 
     /// A partition that this worker reads, before its first record.
     fn assigned(&mut self, topic: &Arc<str>, partition: i32);
+
+    /// A partition of a topic of this role is read from here on, whatever was read of it before.
+    fn begins(&mut self, role: TopicRole, begin: PartitionBegin);
 
     /// Something in the input that is no record, or a record that the engine does not take: counted by `reason`.
     fn rejected(&mut self, reason: &'static str, detail: &dyn std::fmt::Display);

@@ -31,8 +31,10 @@ use faultline_operators::{
     impact::{self, ImpactQuery},
     incidents::incidents,
     lineage::{LineageOptions, lineage, with_declared},
+    positions::{PartitionBegin, positions},
     retention::retain,
     signals::signals,
+    state::{Cut, Section, StateChunk, StatePorts},
     watermark::PartitionProgress,
 };
 use timely::{
@@ -40,7 +42,7 @@ use timely::{
     dataflow::{
         ProbeHandle, Scope, StreamVec,
         channels::pact::Exchange,
-        operators::{Concatenate, Operator, Probe, vec::Map},
+        operators::{Concat, Concatenate, Operator, Probe, vec::Map},
     },
 };
 
@@ -67,6 +69,9 @@ pub struct Inputs {
     producers: InputSession<u64, Producer, isize>,
     catalog_changes: InputSession<u64, CatalogChange, isize>,
     queries: InputSession<u64, ReachQuery, isize>,
+    begins: StreamInput<PartitionBegin>,
+    cuts: StreamInput<Cut>,
+    restored: StreamInput<StateChunk>,
     epoch: u64,
 }
 
@@ -94,6 +99,17 @@ impl Inputs {
         self.deployments.send_batch(&mut pending.deployments);
         self.spans.send_batch(&mut pending.spans);
         self.lineage.send_batch(&mut pending.lineage);
+        self.begins.send_batch(&mut pending.begins);
+    }
+
+    /// Has all state of the current epoch handed out once it is closed. Any one worker does this.
+    pub fn cut(&mut self) {
+        self.cuts.send(Cut);
+    }
+
+    /// Brings state back, at the current epoch. Each chunk is for the worker that it names, whoever sends it.
+    pub fn restore(&mut self, mut chunks: Vec<StateChunk>) {
+        self.restored.send_batch(&mut chunks);
     }
 
     /// Puts the catalog in force. One worker of the cluster does this.
@@ -148,6 +164,9 @@ impl Inputs {
         self.catalog_changes.flush();
         self.queries.advance_to(epoch);
         self.queries.flush();
+        self.begins.advance_to(epoch);
+        self.cuts.advance_to(epoch);
+        self.restored.advance_to(epoch);
     }
 
     /// The current epoch.
@@ -165,13 +184,25 @@ pub trait Publish: 'static {
     fn close(&mut self, epoch: u64);
 }
 
+/// Takes the state that is cut, on the worker that [`STATE_KEEPER`] names.
+pub trait KeepState {
+    /// All state of all workers as of an epoch.
+    fn cut(&mut self, epoch: u64, chunks: Vec<StateChunk>);
+    /// So many rows that were to be restored could not be read.
+    fn unreadable(&mut self, section: Section, rows: u64);
+}
+
+/// The worker that state goes to.
+pub const STATE_KEEPER: usize = 0;
+
 /// Builds the dataflow of one worker. `viewers` are the workers, one of each process, that keep a view; `publish` is used
-/// on those.
+/// on those. `keep` takes state, on the worker that it goes to.
 pub fn build<'scope>(
     scope: Scope<'scope, u64>,
     config: &Config,
     viewers: Vec<usize>,
     publish: Option<impl Publish>,
+    keep: Option<Box<dyn KeepState>>,
 ) -> (Inputs, ProbeHandle<u64>) {
     let mut deltas = StreamInput::<ComplianceDelta>::new_with_builder();
     let mut progress = StreamInput::<PartitionProgress>::new_with_builder();
@@ -185,6 +216,9 @@ pub fn build<'scope>(
     let mut producers = InputSession::new();
     let mut catalog_changes = InputSession::new();
     let mut queries = InputSession::new();
+    let mut begins = StreamInput::<PartitionBegin>::new_with_builder();
+    let mut cuts = StreamInput::<Cut>::new_with_builder();
+    let mut restored = StreamInput::<StateChunk>::new_with_builder();
 
     let policy_rows: VecCollection<'scope, u64, DatasetPolicy> = policies.to_collection(scope);
     let asset_rows: VecCollection<'scope, u64, Asset> = assets.to_collection(scope);
@@ -193,23 +227,33 @@ pub fn build<'scope>(
     let producer_rows: VecCollection<'scope, u64, Producer> = producers.to_collection(scope);
     let catalog_change_rows: VecCollection<'scope, u64, CatalogChange> = catalog_changes.to_collection(scope);
     let progress_rows = progress.to_stream(scope);
+    let control_progress_rows = control_progress.to_stream(scope);
+    let state = StatePorts::new(cuts.to_stream(scope), restored.to_stream(scope));
+    let all_progress = progress_rows.clone().concat(control_progress_rows.clone());
+    positions(begins.to_stream(scope), all_progress, &state);
 
     // Records → windows → signals → breaches.
-    let windows = compliance_windows(deltas.to_stream(scope), progress_rows.clone(), &config.window_options());
-    let signals =
-        signals(windows.windows.clone(), policy_rows.clone(), windows.watermark.clone(), &config.signal_options());
+    let windows = compliance_windows(deltas.to_stream(scope), progress_rows.clone(), &config.window_options(), &state);
+    let signals = signals(
+        windows.windows.clone(),
+        policy_rows.clone(),
+        windows.watermark.clone(),
+        &config.signal_options(),
+        &state,
+    );
     let breaches = signals.breaches;
 
     // What changed, what ran, what flows where.
-    let deployed = deployments(deployment_events.to_stream(scope), DeploymentHistory::default());
+    let deployed = deployments(deployment_events.to_stream(scope), DeploymentHistory::default(), &state);
     let traced = retain(
         spans.to_stream(scope),
-        "Spans",
+        Section::Spans,
         |span: &ServiceSpan| span.trace_id.hash(),
         |span| span.at,
         config.span_retention(),
+        &state,
     );
-    let lineage = lineage(lineage_events.to_stream(scope), LineageOptions::default());
+    let lineage = lineage(lineage_events.to_stream(scope), LineageOptions::default(), &state);
     let flows = with_declared(lineage.edges.clone(), declared_rows);
 
     // Why, and what it reaches.
@@ -273,7 +317,7 @@ pub fn build<'scope>(
         rows(graph::vertices(outgoing.clone()), Change::Vertex),
         rows(graph::edges(outgoing), Change::Edge),
         facts(progress_rows, Change::Progress),
-        facts(control_progress.to_stream(scope), Change::Progress),
+        facts(control_progress_rows, Change::Progress),
         facts(windows.watermark, Change::Watermark),
         facts(windows.late, Change::Late),
         facts(windows.census, |WindowCensus { worker, live, .. }| Change::LiveWindows { worker, live }),
@@ -281,7 +325,9 @@ pub fn build<'scope>(
         facts(deployed.dropped, |(_, count)| Change::Dropped("deployments".to_owned(), count)),
         facts(lineage.dropped, |(reason, count)| Change::Dropped(format!("lineage_{}", reason.as_str()), count)),
     ]);
-    let probe = keep_view(changes, viewers, publish);
+    let probe = ProbeHandle::new();
+    keep_view(changes, viewers, publish, &probe);
+    collect_state(state.leaving(scope), keep, &probe);
 
     let inputs = Inputs {
         deltas,
@@ -296,6 +342,9 @@ pub fn build<'scope>(
         producers,
         catalog_changes,
         queries,
+        begins,
+        cuts,
+        restored,
         epoch: 0,
     };
     (inputs, probe)
@@ -331,8 +380,45 @@ fn facts<'scope, D: timely::ExchangeData>(
         .container::<Vec<_>>()
 }
 
+/// Brings all state that is cut to one worker, and hands it over once it is whole.
+fn collect_state<'scope>(
+    state: StreamVec<'scope, u64, StateChunk>,
+    mut keep: Option<Box<dyn KeepState>>,
+    probe: &ProbeHandle<u64>,
+) {
+    let kept = state.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        Exchange::new(|_: &StateChunk| STATE_KEEPER as u64),
+        "State",
+        move |_, _| {
+            let mut open = BTreeMap::<u64, Vec<StateChunk>>::new();
+            move |(input, frontier), _output| {
+                input.for_each_stamp(|capability, batches| {
+                    let Some(&epoch) = capability.least() else { return };
+                    open.entry(epoch).or_default().extend(batches.flat_map(|batch| batch.drain(..)));
+                });
+                let Some(keep) = &mut keep else { return };
+                while let Some(entry) = open.first_entry().filter(|entry| !frontier.less_equal(entry.key())) {
+                    let (epoch, chunks) = entry.remove_entry();
+                    let (unreadable, cut): (Vec<_>, Vec<_>) =
+                        chunks.into_iter().partition(|chunk| chunk.unreadable() > 0);
+                    unreadable.iter().for_each(|chunk| keep.unreadable(chunk.section(), chunk.unreadable()));
+                    if !cut.is_empty() {
+                        keep.cut(epoch, cut);
+                    }
+                }
+            }
+        },
+    );
+    kept.probe_with(probe);
+}
+
 /// Brings all changes to each process's view, and hands them over epoch by epoch once these are closed.
-fn keep_view<'scope>(changes: Updates<'scope>, viewers: Vec<usize>, publish: Option<impl Publish>) -> ProbeHandle<u64> {
+fn keep_view<'scope>(
+    changes: Updates<'scope>,
+    viewers: Vec<usize>,
+    publish: Option<impl Publish>,
+    probe: &ProbeHandle<u64>,
+) {
     let fanned = changes.flat_map(move |update| {
         let copies: Vec<_> = viewers.iter().map(|&viewer| (viewer as u64, update.clone())).collect();
         copies
@@ -366,7 +452,7 @@ fn keep_view<'scope>(changes: Updates<'scope>, viewers: Vec<usize>, publish: Opt
             }
         },
     );
-    kept.probe().0
+    kept.probe_with(probe);
 }
 
 fn consolidate(changes: &mut Vec<(Change, isize)>) {

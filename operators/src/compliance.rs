@@ -16,7 +16,7 @@
 mod live;
 mod options;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use differential_dataflow::{AsCollection, VecCollection};
 use faultline_contracts::{
@@ -41,7 +41,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::live::{LiveWindows, Step};
 pub use self::options::{WindowOptions, WindowOptionsError};
-use crate::watermark::{PartitionProgress, Watermark};
+use crate::{
+    state::{Cutting, EVERYWHERE, Section, StateChunk, StatePorts, Stateful},
+    watermark::{PartitionProgress, Watermark, WatermarkState},
+};
 
 /// What one worker has read of one dataset and window in one tick. Its tally keeps all signatures and producers apart
 /// ([`WindowTally::absorb`]): which of them a window keeps must not depend on who read them.
@@ -127,24 +130,31 @@ pub fn compliance_windows<'s>(
     deltas: StreamVec<'s, u64, ComplianceDelta>,
     progress: StreamVec<'s, u64, PartitionProgress>,
     options: &WindowOptions,
+    state: &StatePorts<'s>,
 ) -> ComplianceWindows<'s> {
     let scope = deltas.scope();
     let mut builder = OperatorBuilder::new("ComplianceWindows".to_owned(), scope);
     let by_dataset = Exchange::new(|delta: &ComplianceDelta| route(&delta.key.dataset));
     let mut deltas = builder.new_input(deltas, by_dataset);
     let mut progress = builder.new_input(progress.broadcast(), Pipeline);
+    let mut cuts = builder.new_input(state.cuts(), Pipeline);
+    let mut restored = builder.new_input(state.restored(Section::Windows), Pipeline);
     let (windows_out, windows) = builder.new_output::<Vec<_>>();
     let (late_out, late) = builder.new_output::<Vec<_>>();
     let (watermark_out, watermark) = builder.new_output::<Vec<_>>();
     let (census_out, census) = builder.new_output::<Vec<_>>();
+    let (state_out, leaving) = builder.new_output::<Vec<_>>();
     let mut windows_out = OutputBuilder::from(windows_out);
     let mut late_out = OutputBuilder::from(late_out);
     let mut watermark_out = OutputBuilder::from(watermark_out);
     let mut census_out = OutputBuilder::from(census_out);
+    let mut state_out = OutputBuilder::from(state_out);
+    let again = scope.activator_for(builder.operator_info().address);
 
+    let mut cutting = Cutting::default();
     let mut clerk = Clerk::new(options, scope.index());
     builder.build(move |capabilities| {
-        let mut capabilities = <[Capability<u64>; 4]>::try_from(capabilities).ok();
+        let mut capabilities = <[Capability<u64>; 5]>::try_from(capabilities).ok();
         move |frontiers| {
             deltas.for_each(|capability, data| {
                 if let Some(&epoch) = capability.least() {
@@ -156,10 +166,21 @@ pub fn compliance_windows<'s>(
                     clerk.pending.entry(epoch).or_default().progress.append(data);
                 }
             });
+            cuts.for_each(|capability, _| {
+                if let Some(&epoch) = capability.least() {
+                    cutting.at(epoch);
+                }
+            });
+            restored.for_each(|capability, chunks| {
+                if let Some(&epoch) = capability.least() {
+                    clerk.pending.entry(epoch).or_default().restored.append(chunks);
+                }
+            });
             let closed = Closed::on(frontiers);
-            let Some([of_windows, of_late, of_watermark, of_census]) = &mut capabilities else { return };
-            clerk.close(closed, |epoch, actions| {
-                let Actions { step, watermark, census } = actions;
+            let Some([of_windows, of_late, of_watermark, of_census, of_state]) = &mut capabilities else { return };
+            let leave = cutting.leave(closed);
+            clerk.close(leave.act, |epoch, actions| {
+                let Actions { step, watermark, census, unreadable } = actions;
                 if !step.windows.is_empty() {
                     let updates = step.windows.into_iter().map(|(window, diff)| (window, epoch, diff));
                     windows_out.activate().session(&of_windows.delayed(&epoch)).give_iterator(updates);
@@ -173,10 +194,24 @@ pub fn compliance_windows<'s>(
                 if let Some(census) = census {
                     census_out.activate().session(&of_census.delayed(&epoch)).give(census);
                 }
+                if let Some(unreadable) = unreadable {
+                    state_out.activate().session(&of_state.delayed(&epoch)).give(unreadable);
+                }
             });
-            match closed {
+            let mut reached = closed;
+            if let Some(cut) = cutting.pending().filter(|_| leave.cut) {
+                let (chunk, done) = cutting.slice(Section::Windows, &clerk);
+                state_out.activate().session(&of_state.delayed(&cut)).give(chunk);
+                // There may be more to be cut, or more epochs closed meanwhile.
+                again.activate();
+                if !done {
+                    return;
+                }
+                reached = leave.act;
+            }
+            match reached {
                 Closed::Before(open) => {
-                    for capability in [of_windows, of_late, of_watermark, of_census] {
+                    for capability in [of_windows, of_late, of_watermark, of_census, of_state] {
                         capability.downgrade(&open);
                     }
                 }
@@ -184,6 +219,7 @@ pub fn compliance_windows<'s>(
             }
         }
     });
+    state.leaves(leaving);
     ComplianceWindows { windows: windows.as_collection(), late, watermark, census }
 }
 
@@ -192,10 +228,12 @@ struct Actions {
     step: Step,
     watermark: Option<UnixMillis>,
     census: Option<WindowCensus>,
+    unreadable: Option<StateChunk>,
 }
 
 #[derive(Default)]
 struct EpochInput {
+    restored: Vec<StateChunk>,
     deltas: Vec<ComplianceDelta>,
     progress: Vec<PartitionProgress>,
 }
@@ -238,13 +276,20 @@ impl Clerk {
             else {
                 break;
             };
-            let EpochInput { deltas, progress } = self.pending.remove(&epoch).unwrap_or_default();
-            let reported = !progress.is_empty();
+            let EpochInput { restored, deltas, progress } = self.pending.remove(&epoch).unwrap_or_default();
+            let reported = !progress.is_empty() || !restored.is_empty();
+            let resumes = !restored.is_empty();
+            let unreadable = self.take_in(restored, epoch);
+            let mut resumed = if resumes { self.windows.all() } else { Vec::new() };
             let watermark = self.watermark.advance(epoch, progress);
-            let step = self.windows.step(deltas, watermark);
+            let mut step = self.windows.step(deltas, watermark);
+            if resumes {
+                resumed.append(&mut step.windows);
+                step.windows = resumed;
+            }
             self.next = epoch.saturating_add(1);
-            let actions = Actions { step, watermark: self.announce(watermark, reported), census: self.count() };
-            send(epoch, actions);
+            let watermark = self.announce(watermark, reported);
+            send(epoch, Actions { step, watermark, census: self.count(), unreadable });
         }
         // Between inputs the watermark may have gone on without moving any window.
         if let Closed::Before(open) = closed
@@ -252,7 +297,7 @@ impl Clerk {
         {
             let watermark = self.announce(self.watermark.at(last), false);
             if watermark.is_some() {
-                send(last, Actions { step: Step::default(), watermark, census: None });
+                send(last, Actions { step: Step::default(), watermark, census: None, unreadable: None });
             }
             self.next = open;
         }
@@ -274,5 +319,45 @@ impl Clerk {
         }
         self.census = census;
         Some(census)
+    }
+}
+
+/// What of the operator is cut.
+#[derive(Serialize, Deserialize)]
+enum Row {
+    /// How far event time has come: for every worker.
+    Watermark(WatermarkState),
+    /// A window that is alive.
+    Window(UnixMillis, EntityId, Arc<WindowTally>),
+}
+
+impl Stateful for Clerk {
+    type Row = Row;
+    /// A window's start, and how many of that start are behind.
+    type Cursor = (UnixMillis, usize);
+
+    fn cut(&self, after: Option<Self::Cursor>, chunk: &mut StateChunk) -> Option<Self::Cursor> {
+        if after.is_none() && self.census.worker == 0 {
+            // All that lies before `next` has been acted on, and that is what is cut.
+            let watermark = self.watermark.state(self.next.saturating_sub(1));
+            chunk.push(EVERYWHERE, &Row::Watermark(watermark));
+        }
+        for (place, (start, dataset, tally)) in self.windows.from(after) {
+            chunk.push(route(dataset), &Row::Window(start, dataset.clone(), Arc::clone(tally)));
+            if chunk.is_full() {
+                return Some((start, place + 1));
+            }
+        }
+        None
+    }
+
+    fn restore(&mut self, row: Row, epoch: u64) {
+        match row {
+            Row::Watermark(state) => {
+                self.windows.set_watermark(state.reached());
+                self.watermark.restore(state, epoch);
+            }
+            Row::Window(start, dataset, tally) => self.windows.restore(start, dataset, tally),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Excluded, Unbounded},
     sync::Arc,
 };
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::{StreamVec, operators::OkErr};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::epochs::by_closed_epoch;
+use crate::state::{Section, StateChunk, StatePorts, Stateful, by_closed_epoch};
 
 /// A deployment and what it replaced.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,16 +50,25 @@ pub struct Deployments<'s> {
 /// The deployments of every service, in the order of their time, whatever the order of arrival: an event that comes
 /// late corrects its successor's `previous`. Events with the same id, and events that differ only in id or environment,
 /// are one deployment: the one that sorts first.
-pub fn deployments<'s>(events: StreamVec<'s, u64, Deployment>, limits: DeploymentHistory) -> Deployments<'s> {
-    let mut services: BTreeMap<Arc<str>, History> = BTreeMap::new();
+pub fn deployments<'s>(
+    events: StreamVec<'s, u64, Deployment>,
+    limits: DeploymentHistory,
+    state: &StatePorts<'s>,
+) -> Deployments<'s> {
     let updates = by_closed_epoch(
         events,
-        "Deployments",
-        |event| xxh3_64(event.service.as_bytes()),
-        move |epoch, arrivals, out| {
+        state,
+        Section::Deployments,
+        |event| route(&event.service),
+        Services::default(),
+        |services, epoch, out| {
+            let shown = services.0.values().flat_map(|history| &history.shown);
+            out.extend(shown.map(|deployment| Ok((deployment.clone(), epoch, 1))));
+        },
+        move |services, epoch, arrivals, out| {
             let mut arrivals = arrivals.into_iter().peekable();
             while let Some(service) = arrivals.peek().map(|event| Arc::clone(&event.service)) {
-                let history = services.entry(Arc::clone(&service)).or_default();
+                let history = services.0.entry(Arc::clone(&service)).or_default();
                 history.events.extend(std::iter::from_fn(|| arrivals.next_if(|event| event.service == service)));
                 let dropped = history.trim(limits);
                 if dropped > 0 {
@@ -73,6 +83,33 @@ pub fn deployments<'s>(events: StreamVec<'s, u64, Deployment>, limits: Deploymen
     );
     let (updates, dropped) = updates.ok_err(|update| update);
     Deployments { in_force: updates.as_collection(), dropped }
+}
+
+fn route(service: &str) -> u64 {
+    xxh3_64(service.as_bytes())
+}
+
+#[derive(Default)]
+struct Services(BTreeMap<Arc<str>, History>);
+
+impl Stateful for Services {
+    type Row = (Arc<str>, BTreeSet<Deployment>);
+    type Cursor = Arc<str>;
+
+    fn cut(&self, after: Option<Self::Cursor>, chunk: &mut StateChunk) -> Option<Self::Cursor> {
+        for (service, history) in self.0.range((after.map_or(Unbounded, Excluded), Unbounded)) {
+            chunk.push(route(service), &(service, &history.events));
+            if chunk.is_full() {
+                return Some(Arc::clone(service));
+            }
+        }
+        None
+    }
+
+    fn restore(&mut self, (service, events): Self::Row, _: u64) {
+        let shown = in_force(&events);
+        self.0.insert(service, History { events, shown });
+    }
 }
 
 /// One service's events as they came, and what was last made of them.

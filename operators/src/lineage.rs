@@ -21,7 +21,10 @@ mod job;
 mod ledger;
 mod run;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Excluded, Unbounded},
+};
 
 use differential_dataflow::{AsCollection, VecCollection};
 use faultline_contracts::{
@@ -30,14 +33,12 @@ use faultline_contracts::{
     time::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
-use timely::dataflow::{
-    StreamVec,
-    channels::pact::Exchange,
-    operators::{Operator, vec::Map},
-};
+use timely::dataflow::{StreamVec, operators::vec::Map};
 use xxhash_rust::xxh3::xxh3_64;
 
 use job::{Change, JobState};
+
+use crate::state::{Section, StateChunk, StatePorts, Stateful, by_closed_epoch};
 
 /// Jobs are bounded in this many groups, and a group lives on one worker: so which jobs a bound lets go does not depend
 /// on the number of workers.
@@ -121,26 +122,22 @@ enum Output {
 }
 
 /// Folds lineage events to runs, edges and column lineage; see the module's page for the rules.
-pub fn lineage<'s>(events: StreamVec<'s, u64, LineageEvent>, options: LineageOptions) -> Lineage<'s> {
-    let outputs = events.unary_frontier(Exchange::new(|event: &LineageEvent| group(&event.job)), "Lineage", |_, _| {
-        let mut held = BTreeMap::new();
-        let mut groups = BTreeMap::<u64, Group>::new();
-        move |(input, frontier), output| {
-            input.for_each_stamp(|cap, data| {
-                if let Some(cap) = cap.retain_least(output.output_index()) {
-                    let (_, events) = held.entry(*cap.time()).or_insert_with(|| (cap, Vec::new()));
-                    events.extend(data.flat_map(|batch| batch.drain(..)));
-                }
-            });
-            while let Some(epoch) = held.first_entry().filter(|epoch| !frontier.less_equal(epoch.key())) {
-                let time = *epoch.key();
-                let (cap, mut events) = epoch.remove();
-                events.sort();
-                let rows = close(&mut groups, &events, time, &options);
-                output.session(&cap).give_iterator(rows.into_iter().map(|row| (row, time)));
-            }
-        }
-    });
+pub fn lineage<'s>(
+    events: StreamVec<'s, u64, LineageEvent>,
+    options: LineageOptions,
+    state: &StatePorts<'s>,
+) -> Lineage<'s> {
+    let outputs = by_closed_epoch(
+        events,
+        state,
+        Section::Lineage,
+        |event| group(&event.job),
+        Groups::default(),
+        |groups, epoch, out| out.extend(groups.told().map(|change| (Output::Change(change), epoch))),
+        move |groups, epoch, events, out| {
+            out.extend(close(&mut groups.0, &events, epoch, &options).into_iter().map(|row| (row, epoch)));
+        },
+    );
     let runs = outputs.clone().flat_map(|(row, time)| match row {
         Output::Change(Change::Run(run, diff)) => Some((run, time, diff)),
         _ => None,
@@ -189,6 +186,42 @@ fn group(job: &EntityId) -> u64 {
 struct Group {
     jobs: BTreeMap<EntityId, JobState>,
     oldest: BTreeSet<(Option<UnixMillis>, EntityId)>,
+}
+
+/// The groups that live on one worker.
+#[derive(Default)]
+struct Groups(BTreeMap<u64, Group>);
+
+impl Groups {
+    /// All that is told of all jobs now, as if nothing had been told.
+    fn told(&self) -> impl Iterator<Item = Change> {
+        self.0.values().flat_map(|group| &group.jobs).flat_map(|(job, state)| state.told(job))
+    }
+}
+
+impl Stateful for Groups {
+    type Row = (EntityId, JobState);
+    type Cursor = (u64, EntityId);
+
+    fn cut(&self, after: Option<Self::Cursor>, chunk: &mut StateChunk) -> Option<Self::Cursor> {
+        let first = after.as_ref().map_or(0, |(group, _)| *group);
+        let mut after = after.map(|(_, job)| job);
+        for (&number, group) in self.0.range(first..) {
+            for (job, state) in group.jobs.range((after.take().map_or(Unbounded, Excluded), Unbounded)) {
+                chunk.push(number, &(job, state));
+                if chunk.is_full() {
+                    return Some((number, job.clone()));
+                }
+            }
+        }
+        None
+    }
+
+    fn restore(&mut self, (job, state): Self::Row, _: u64) {
+        let Group { jobs, oldest } = self.0.entry(group(&job)).or_default();
+        oldest.insert((state.newest(), job.clone()));
+        jobs.insert(job, state);
+    }
 }
 
 /// Applies the sorted events of one epoch.

@@ -1,6 +1,9 @@
 //! Facts without an end (spans, events) as a collection of bounded size.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    ops::Bound::{Excluded, Unbounded},
+};
 
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use faultline_contracts::time::UnixMillis;
@@ -11,7 +14,7 @@ use timely::dataflow::{
     operators::{OkErr, generic::Operator},
 };
 
-use crate::epochs::by_closed_epoch;
+use crate::state::{Section, StateChunk, StatePorts, Stateful, by_closed_epoch};
 
 /// How long and how many facts are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,15 +58,16 @@ enum Routed<D> {
 /// `key` divides the facts into shards; equal facts must have equal keys, and it must not depend on the machine.
 pub fn retain<'s, D: ExchangeData>(
     facts: StreamVec<'s, u64, D>,
-    name: &str,
+    section: Section,
     key: impl Fn(&D) -> u64 + 'static,
     at: impl Fn(&D) -> UnixMillis + 'static,
     limits: Retention,
+    state: &StatePorts<'s>,
 ) -> Retained<'s, D> {
     let shards = limits.shards.clamp(1, limits.capacity.max(1)) as u64;
     let per_shard = limits.capacity / shards as usize;
     let routed = facts
-        .unary(Pipeline, &format!("{name}: route"), move |_capability, _info| {
+        .unary(Pipeline, &format!("{}: route", section.as_str()), move |_capability, _info| {
             move |input, output| {
                 input.for_each_stamp(|capability, batches| {
                     let mut session = output.session(&capability);
@@ -81,18 +85,24 @@ pub fn retain<'s, D: ExchangeData>(
         })
         .container::<Vec<_>>();
 
-    let mut held: Vec<Shard<D>> = (0..shards).map(|_| Shard { newest: None, facts: BTreeSet::new() }).collect();
+    let held = Shards::<D>((0..shards).map(|_| Shard { newest: None, facts: BTreeSet::new() }).collect());
     let updates = by_closed_epoch(
         routed,
-        &format!("{name}: retain"),
+        state,
+        section,
         |(shard, _)| *shard,
-        move |epoch, arrivals, out: &mut Vec<Result<(D, u64, isize), Dropped>>| {
+        held,
+        |held, epoch, out| {
+            let facts = held.0.iter().flat_map(|shard| &shard.facts);
+            out.extend(facts.map(|(_, fact)| Ok((fact.clone(), epoch, 1))));
+        },
+        move |held, epoch, arrivals, out: &mut Vec<Result<(D, u64, isize), Dropped>>| {
             let mut arrivals = arrivals.into_iter().peekable();
             while let Some(&(shard, _)) = arrivals.peek() {
                 let news =
                     std::iter::from_fn(|| arrivals.next_if(|(next, _)| *next == shard)).map(|(_, routed)| routed);
                 // Only shards below the modulus are ever sent.
-                if let Some(state) = held.get_mut(shard as usize) {
+                if let Some(state) = held.0.get_mut(shard as usize) {
                     state.close_epoch(epoch, news, limits.keep_ms, per_shard, out);
                 } else {
                     news.for_each(drop);
@@ -102,6 +112,45 @@ pub fn retain<'s, D: ExchangeData>(
     );
     let (updates, dropped) = updates.ok_err(|update| update);
     Retained { facts: updates.as_collection(), dropped }
+}
+
+/// The shards, of which a worker has its own and the others are empty.
+struct Shards<D>(Vec<Shard<D>>);
+
+impl<D: ExchangeData> Stateful for Shards<D> {
+    /// A shard's number, and a fact of it, or the time of the newest one that it has heard of.
+    type Row = (u64, Routed<D>);
+    type Cursor = (usize, Option<(UnixMillis, D)>);
+
+    fn cut(&self, after: Option<Self::Cursor>, chunk: &mut StateChunk) -> Option<Self::Cursor> {
+        let (first, mut after) = after.unwrap_or((0, None));
+        for (number, shard) in self.0.iter().enumerate().skip(first) {
+            let route = number as u64;
+            if after.is_none()
+                && let Some(newest) = shard.newest
+            {
+                chunk.push(route, &(route, Routed::<D>::Newest(newest)));
+            }
+            for fact in shard.facts.range((after.take().map_or(Unbounded, Excluded), Unbounded)) {
+                chunk.push(route, &(route, Routed::Fact(fact.0, &fact.1)));
+                if chunk.is_full() {
+                    return Some((number, Some(fact.clone())));
+                }
+            }
+        }
+        None
+    }
+
+    fn restore(&mut self, (shard, row): Self::Row, _: u64) {
+        // Another number of shards is another format of snapshots.
+        let Some(shard) = self.0.get_mut(shard as usize) else { return };
+        match row {
+            Routed::Newest(at) => shard.newest = shard.newest.max(Some(at)),
+            Routed::Fact(at, fact) => {
+                shard.facts.insert((at, fact));
+            }
+        }
+    }
 }
 
 struct Shard<D> {

@@ -59,6 +59,25 @@ pub struct Watermark {
     reached: Option<UnixMillis>,
 }
 
+/// How far event time has come at an epoch, with epochs counted back from there: so it can go on at any later one, and what
+/// lies between, when nobody read, counts for nobody's idleness.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatermarkState {
+    /// The highest event time of each partition, and how long ago its last progress is.
+    partitions: Vec<(TopicPartition, Option<UnixMillis>, u64)>,
+    highest: Option<UnixMillis>,
+    last_progress_ago: u64,
+    reached: Option<UnixMillis>,
+}
+
+impl WatermarkState {
+    /// The watermark.
+    #[must_use]
+    pub fn reached(&self) -> Option<UnixMillis> {
+        self.reached
+    }
+}
+
 fn millis(span: u64) -> i64 {
     i64::try_from(span).unwrap_or(i64::MAX)
 }
@@ -75,6 +94,33 @@ impl Watermark {
             last_progress: 0,
             reached: None,
         }
+    }
+
+    /// Its state at `epoch`, which is not before the last progress.
+    #[must_use]
+    pub fn state(&self, epoch: u64) -> WatermarkState {
+        let ago = |last: u64| epoch.saturating_sub(last);
+        let partitions = self.partitions.iter();
+        WatermarkState {
+            partitions: partitions
+                .map(|(partition, known)| (partition.clone(), known.high_water, ago(known.last_progress)))
+                .collect(),
+            highest: self.highest,
+            last_progress_ago: ago(self.last_progress),
+            reached: self.at(epoch),
+        }
+    }
+
+    /// Goes on from a state as if it had been of `epoch`.
+    pub fn restore(&mut self, state: WatermarkState, epoch: u64) {
+        let WatermarkState { partitions, highest, last_progress_ago, reached } = state;
+        for (partition, high_water, ago) in partitions {
+            let known = Partition { high_water, last_progress: epoch.saturating_sub(ago) };
+            self.partitions.insert(partition, known);
+        }
+        self.highest = self.highest.max(highest);
+        self.last_progress = self.last_progress.max(epoch.saturating_sub(last_progress_ago));
+        self.reached = self.reached.max(reached);
     }
 
     /// Takes in what partitions report at `epoch`, in any order, and returns the watermark there. Epochs must not decrease.

@@ -13,6 +13,7 @@ use faultline::sources::{ControlRecord, Intake, TopicRole};
 use faultline_contracts::catalog::Catalog;
 use faultline_contracts::record::RawRecord;
 use faultline_contracts::time::UnixMillis;
+use faultline_operators::positions::PartitionBegin;
 use faultline_sinks::kafka::KafkaSettings;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,6 +68,8 @@ impl Intake for Taken {
         self.records.entry((topic.to_string(), partition)).or_default();
     }
 
+    fn begins(&mut self, _: TopicRole, _: PartitionBegin) {}
+
     fn rejected(&mut self, reason: &'static str, detail: &dyn Display) {
         self.rejected.push(format!("{reason}: {detail}"));
     }
@@ -99,6 +102,7 @@ impl Reading {
         let metrics = Metrics::new();
         let mut taken = Taken::default();
         let cluster = KafkaCluster::connect(settings, &kafka, &metrics)?;
+        let positions = BTreeMap::new();
         let options = KafkaSourceOptions {
             cluster,
             kafka: &kafka,
@@ -107,6 +111,7 @@ impl Reading {
             future_ms: 300_000,
             worker: 0,
             workers: 1,
+            positions: &positions,
             metrics: Arc::clone(&metrics),
             wake: Arc::new(|| {}),
         };

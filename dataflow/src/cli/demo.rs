@@ -88,6 +88,7 @@ fn serve(args: &Args, config: &Arc<Config>, index: &Arc<ReplayIndex>, catalog: A
     let (metrics, view) = (Metrics::new(), SharedView::new(64));
     let in_force = CatalogInForce::fixed(Arc::clone(&catalog));
     let engine = Engine::start(EngineParts {
+        snapshots: None,
         config: Arc::clone(config),
         rows: CatalogRows::of(&catalog),
         catalog: Arc::clone(&in_force),

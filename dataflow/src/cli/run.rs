@@ -7,6 +7,7 @@ use crate::{
     catalog::CatalogError,
     engine::EngineError,
     service::{self, ServiceError},
+    snapshot::SnapshotError,
     sources::kafka::KafkaSourceError,
 };
 
@@ -22,6 +23,10 @@ pub struct Args {
     /// Make the DynamoDB table first, where it is not there.
     #[arg(long)]
     create_tables: bool,
+    /// Do not go on from a snapshot: begin as `kafka.start` says, with no windows. Snapshots that are there stay until newer
+    /// ones take their places.
+    #[arg(long)]
+    fresh: bool,
 }
 
 impl From<ServiceError> for Failure {
@@ -37,6 +42,8 @@ impl From<ServiceError> for Failure {
             ServiceError::Catalog(CatalogError::Thread(_)) => Exit::Internal,
             ServiceError::Catalog(_) | ServiceError::Registries(_) => Exit::Usage,
             ServiceError::Engine(EngineError::Kafka(_) | EngineError::Evidence { .. }) => Exit::Usage,
+            ServiceError::Snapshot(SnapshotError::Thread(_)) => Exit::Internal,
+            ServiceError::Snapshot(_) | ServiceError::Engine(EngineError::Snapshot(_)) => Exit::Usage,
             ServiceError::Engine(_) | ServiceError::Thread(_) => Exit::Internal,
         };
         Self::new(exit, &error)
@@ -48,7 +55,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.create_tables {
         service::create_tables(&config)?;
     }
-    service::run(config, |server| {
+    service::run(config, args.fresh, |server| {
         println!("serving gRPC at {}, metrics at http://{}/metrics", server.grpc, server.metrics);
     })?;
     Ok(Exit::Fine)

@@ -54,6 +54,12 @@ impl Lane {
         self.changed = true;
     }
 
+    /// Notes that it is read from this offset on, which may be before what was read: its topic was made anew then.
+    pub(super) fn begin(&mut self, next: i64) {
+        self.offset = next.saturating_sub(1);
+        self.changed = true;
+    }
+
     /// The id of the evidence about one of its records.
     pub(super) fn evidence_id(&self, timestamp: UnixMillis, offset: i64) -> EvidenceId {
         EvidenceId::from_parts(timestamp, self.topic_hash, self.partition.partition, offset)

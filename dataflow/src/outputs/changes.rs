@@ -40,11 +40,14 @@ pub struct LivePublisher {
     pub bounds: Bounds,
     /// Gauges.
     pub metrics: Arc<Metrics>,
+    /// The epoch at which it goes on from a snapshot: what comes then is all that there is, and topics have been told.
+    pub resumed_at: Option<u64>,
 }
 
 impl Publish for LivePublisher {
     fn publish(&mut self, epoch: EpochChanges) {
-        if let Some(kafka) = &self.kafka {
+        let resumed = self.resumed_at == Some(epoch.epoch);
+        if let Some(kafka) = self.kafka.as_ref().filter(|_| !resumed) {
             for message in messages(&epoch, &self.topics) {
                 self.send(kafka, epoch.epoch, &message);
             }
@@ -58,12 +61,17 @@ impl Publish for LivePublisher {
                 let json = json_line(&explanation(&view, self.bounds, id)?).to_string();
                 Some(StoreItem::Explanation { incident: id, json })
             };
-            let changes = store_changes(&changes, explained);
+            let items = store_changes(&changes, explained);
             for store in &self.stores {
+                if resumed {
+                    store.put_restored(&items);
+                    continue;
+                }
                 // The newest of what waits already is never refused, so what is missing then is what is new.
-                self.metrics.dropped("store_queue", store.put(&changes));
+                self.metrics.dropped("store_queue", store.put(&items));
             }
         }
+        self.stores.iter().for_each(|store| store.close(changes.epoch));
         self.metrics.watermark.set(view.watermark.map_or(0, |at| at.0));
         self.metrics.windows.set(view.windows.len() as i64);
         self.metrics.epoch.set(changes.epoch as i64);
@@ -71,6 +79,7 @@ impl Publish for LivePublisher {
 
     fn close(&mut self, epoch: u64) {
         self.view.close(epoch);
+        self.stores.iter().for_each(|store| store.close(epoch));
         self.metrics.epoch.set(epoch as i64);
     }
 }

@@ -21,6 +21,10 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Waiting {
     changes: BTreeMap<StoreKey, StoreChange>,
+    /// The earliest epoch of the changes that the store has been given and has not settled.
+    given: Option<u64>,
+    /// All changes of epochs before this one have been put in.
+    put_before: u64,
     closed: bool,
 }
 
@@ -61,6 +65,27 @@ impl Mailbox {
         refused
     }
 
+    /// Adds all that there is when it goes on from a snapshot, however much: it is bounded by what is alive.
+    pub fn put_restored<'a>(&self, changes: impl IntoIterator<Item = &'a StoreChange>) {
+        let mut waiting = self.lock();
+        let held = changes.into_iter().map(|change| (change.key(), change)).filter(|(key, _)| (self.holds)(key));
+        waiting.changes.extend(held.map(|(key, change)| (key, change.clone())));
+        self.arrived.notify_one();
+    }
+
+    /// Notes that all changes of epochs up to this one have been put in.
+    pub fn close(&self, epoch: u64) {
+        self.lock().put_before = epoch.saturating_add(1);
+    }
+
+    /// The first epoch of which the store may not have all.
+    #[must_use]
+    pub fn settled_before(&self) -> u64 {
+        let waiting = self.lock();
+        let changes = waiting.changes.values().map(StoreChange::epoch);
+        changes.chain(waiting.given).fold(waiting.put_before, u64::min)
+    }
+
     /// How many keys wait.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -74,7 +99,7 @@ impl Mailbox {
     }
 
     /// Ends the store's thread once all is written.
-    pub(super) fn close(&self) {
+    pub(super) fn end(&self) {
         self.lock().closed = true;
         self.arrived.notify_one();
     }
@@ -89,12 +114,14 @@ impl Mailbox {
         }
         let rest = waiting.changes.keys().nth(most).cloned().map(|first| waiting.changes.split_off(&first));
         let taken = std::mem::replace(&mut waiting.changes, rest.unwrap_or_default());
+        waiting.given = taken.values().map(StoreChange::epoch).min();
         Taken::Changes(taken.into_values().collect())
     }
 
-    /// Puts back what could not be written, where nothing newer has come since.
-    pub(super) fn put_back(&self, changes: Vec<StoreChange>) {
+    /// Settles what was taken: puts back what could not be written, where nothing newer has come since.
+    pub(super) fn settle(&self, changes: Vec<StoreChange>) {
         let mut waiting = self.lock();
+        waiting.given = None;
         for change in changes {
             waiting.changes.entry(change.key()).or_insert(change);
         }
@@ -134,7 +161,7 @@ mod tests {
         let Taken::Changes(taken) = mailbox.take(10, Duration::ZERO) else { panic!("changes") };
         assert_eq!(taken, [deleted("a", 1), deleted("b", 1)]);
         mailbox.put(&[deleted("a", 2)]);
-        mailbox.put_back(taken);
+        mailbox.settle(taken);
         assert_eq!(mailbox.take(10, Duration::ZERO), Taken::Changes(vec![deleted("a", 2), deleted("b", 1)]));
         assert_eq!(mailbox.take(10, Duration::ZERO), Taken::Nothing);
     }
@@ -159,7 +186,7 @@ mod tests {
         let mailbox = Mailbox::new(vertices, 2);
         mailbox.put(&[deleted("a", 1)]);
         assert!(!mailbox.closed_within(Duration::ZERO));
-        mailbox.close();
+        mailbox.end();
         assert!(mailbox.closed_within(Duration::from_secs(60)));
         assert_eq!(mailbox.take(9, Duration::from_secs(60)), Taken::Changes(vec![deleted("a", 1)]));
         assert_eq!(mailbox.take(9, Duration::from_secs(60)), Taken::Closed);

@@ -30,6 +30,7 @@ const BETWEEN_CALLS: RetrySettings =
 /// A store, its mailbox, and the thread between them.
 pub struct StoreWriter {
     mailbox: Arc<Mailbox>,
+    dependency: Dependency,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,7 +54,13 @@ impl StoreWriter {
             metrics,
         };
         let thread = std::thread::Builder::new().name(dependency.as_str().to_owned()).spawn(move || writer.run())?;
-        Ok(Self { mailbox, thread: Some(thread) })
+        Ok(Self { mailbox, dependency, thread: Some(thread) })
+    }
+
+    /// What it writes to.
+    #[must_use]
+    pub fn dependency(&self) -> Dependency {
+        self.dependency
     }
 
     /// Where changes are put.
@@ -66,7 +73,7 @@ impl StoreWriter {
 impl Drop for StoreWriter {
     /// Waits until all is written, or until the store fails once more.
     fn drop(&mut self) {
-        self.mailbox.close();
+        self.mailbox.end();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -114,7 +121,7 @@ impl<S: StateStore> Writer<S> {
             self.metrics.stored(self.name, result, count);
         }
         self.metrics.stored(self.name, "retried", outcome.left.len() as u64);
-        self.mailbox.put_back(outcome.left);
+        self.mailbox.settle(outcome.left);
         let Some(error) = outcome.error else {
             self.health.up();
             return false;

@@ -11,16 +11,17 @@
 //! A worker never waits for a broker but at the start: what it has to know is looked up for it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use faultline_contracts::{
     catalog::Catalog,
-    record::{RawRecord, RecordCoordinates},
+    record::{RawRecord, RecordCoordinates, TopicPartition},
     time::UnixMillis,
 };
+use faultline_operators::positions::{PartitionBegin, Position as ResumeAt};
 use faultline_sinks::kafka::{kafka_config, refusal};
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -173,8 +174,10 @@ pub struct KafkaSource {
     worker: usize,
     workers: usize,
     partitions: Partitions,
-    /// How far partitions were read that are not read any more, should they come back.
+    /// How far partitions were read that are not read any more, or not yet after a restart.
     left: Left,
+    /// The topics of which a snapshot had positions.
+    resumed: BTreeSet<Arc<str>>,
     /// Whether to choose anew at the next poll.
     choose_now: bool,
     /// The topology that `partitions` are of, and its number.
@@ -203,6 +206,8 @@ pub struct KafkaSourceOptions<'a> {
     pub worker: usize,
     /// All workers of the cluster.
     pub workers: usize,
+    /// Where reading goes on after a restart; of no partition on a first start.
+    pub positions: &'a BTreeMap<TopicPartition, ResumeAt>,
     /// Where lag and loss go.
     pub metrics: Arc<Metrics>,
     /// Called when records arrive at an empty queue.
@@ -215,7 +220,18 @@ impl KafkaSource {
     /// # Errors
     /// A setting is not taken, or no broker answers.
     pub fn connect(options: KafkaSourceOptions<'_>, intake: &mut impl Intake) -> Result<Self, KafkaSourceError> {
-        let KafkaSourceOptions { cluster, kafka, topics, catalog, future_ms, worker, workers, metrics, wake } = options;
+        let KafkaSourceOptions {
+            cluster,
+            kafka,
+            topics,
+            catalog,
+            future_ms,
+            worker,
+            workers,
+            positions,
+            metrics,
+            wake,
+        } = options;
         let mut config = kafka_config(cluster.settings(), DEFAULTS);
         config
             .set("group.id", &kafka.group)
@@ -239,6 +255,7 @@ impl KafkaSource {
             workers,
             partitions: BTreeMap::new(),
             left: Left::default(),
+            resumed: BTreeSet::new(),
             choose_now: false,
             topology: cluster.topology(),
             generation: cluster.generation(),
@@ -249,21 +266,28 @@ impl KafkaSource {
             metrics,
             commits: Commits::new(Instant::now()),
         };
+        for (at, position) in positions {
+            source.resumed.insert(Arc::clone(&at.topic));
+            if owner(&at.topic, at.partition, workers) == worker {
+                let id = position.topic_id.clone().map(TopicId);
+                source.left.insert((Arc::clone(&at.topic), at.partition), LeftAt { next: position.next, id });
+            }
+        }
         // Whatever is there now was there before us.
         let asked = source.choose(&Arc::clone(&source.topology), intake);
-        source.wait_for(asked)?;
+        source.wait_for(asked, intake)?;
         Ok(source)
     }
 
     /// Waits until the first questions are answered, as far as they can be.
-    fn wait_for(&mut self, asked: usize) -> Result<(), KafkaSourceError> {
+    fn wait_for(&mut self, asked: usize, intake: &mut impl Intake) -> Result<(), KafkaSourceError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let mut answered = 0;
         while answered < asked {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.answers.recv_timeout(left) {
                 Ok(answer) => {
-                    self.answered(vec![answer]);
+                    self.answered(vec![answer], intake);
                     answered += 1;
                 }
                 Err(_) => {
@@ -297,6 +321,8 @@ impl KafkaSource {
                 let place = (Arc::clone(name), partition);
                 let (stage, next, id) = match self.left.remove(&place) {
                     Some(LeftAt { next, id }) => (Stage::Resuming { cut_at: None }, next, id),
+                    // The others of its topic were there when the snapshot was taken, and it was not.
+                    None if self.resumed.contains(name) => (Stage::Starting(Beginning::New), -1, None),
                     None if before.has(name, partition) => {
                         let start = self.start_rules.of(name, self.start);
                         (Stage::Starting(Beginning::Configured(start)), -1, None)
@@ -435,7 +461,7 @@ impl KafkaSource {
     }
 
     /// Begins, or goes on, reading where answers say.
-    fn answered(&mut self, answers: Vec<Answer>) {
+    fn answered(&mut self, answers: Vec<Answer>, intake: &mut impl Intake) {
         let mut list = TopicPartitionList::new();
         let (mut begun, mut gone) = (Vec::new(), Vec::new());
         for Answer { place, found } in answers {
@@ -458,9 +484,13 @@ impl KafkaSource {
             if let Some(gap) = gap {
                 self.metrics.kafka.missed(name, *partition, gap);
             }
+            let partition = TopicPartition { topic: Arc::clone(name), partition: *partition };
+            let topic_id = found.id.as_ref().map(|id| Arc::clone(&id.0));
+            let begin = PartitionBegin { partition, position: ResumeAt { next: at, topic_id } };
+            intake.begins(self.topics.role(name), begin);
             (position.id, position.next, position.stage) = (found.id, at, Stage::Reading);
             // An offset is one that the list takes.
-            let _ = list.add_partition_offset(name, *partition, Offset::Offset(at));
+            let _ = list.add_partition_offset(name, place.1, Offset::Offset(at));
             // It may have been asked about twice, and have come back between the answers.
             gone.retain(|gone| *gone != place);
             begun.push(place);
@@ -505,7 +535,7 @@ impl KafkaSource {
         }
         let answers: Vec<Answer> = self.answers.try_iter().collect();
         if !answers.is_empty() {
-            self.answered(answers);
+            self.answered(answers, intake);
         }
         if let Err(error) = self.consumer.serve() {
             // librdkafka reconnects by itself, and whether brokers answer is the cluster's word.

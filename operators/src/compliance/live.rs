@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Bound::{Excluded, Unbounded},
+    ops::Bound::{Excluded, Included, Unbounded},
     sync::Arc,
 };
 
@@ -58,6 +58,39 @@ impl LiveWindows {
             watermark: None,
             by_start: BTreeMap::new(),
         }
+    }
+
+    /// All windows as they are now, each as an addition.
+    pub(super) fn all(&self) -> Vec<(ComplianceWindow, isize)> {
+        let window = |(_, (start, dataset, tally)): (usize, (UnixMillis, &EntityId, &Arc<WindowTally>))| {
+            let key = WindowKey { dataset: dataset.clone(), start };
+            (self.window(key, Arc::clone(tally), self.watermark), 1)
+        };
+        self.from(None).map(window).collect()
+    }
+
+    /// The windows that come after so many of a start, each with its place among those of its start.
+    pub(super) fn from(
+        &self,
+        after: Option<(UnixMillis, usize)>,
+    ) -> impl Iterator<Item = (usize, (UnixMillis, &EntityId, &Arc<WindowTally>))> {
+        let (first, behind) = after.map_or((Unbounded, 0), |(start, behind)| (Included(start), behind));
+        self.by_start.range((first, Unbounded)).flat_map(move |(&start, windows)| {
+            let skipped = if first == Included(start) { behind } else { 0 };
+            let windows = windows.iter().enumerate().skip(skipped);
+            windows
+                .filter_map(move |(place, (dataset, window))| Some((place, (start, dataset, window.tally.as_ref()?))))
+        })
+    }
+
+    /// Takes in a window that was alive.
+    pub(super) fn restore(&mut self, start: UnixMillis, dataset: EntityId, tally: Arc<WindowTally>) {
+        self.by_start.entry(start).or_default().insert(dataset, LiveWindow { tally: Some(tally), gathered: None });
+    }
+
+    /// Goes on from a watermark that was reached: windows that end before it are final.
+    pub(super) fn set_watermark(&mut self, watermark: Option<UnixMillis>) {
+        self.watermark = self.watermark.max(watermark);
     }
 
     /// The next value of the watermark at which a window becomes final or is retired.

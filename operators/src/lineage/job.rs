@@ -7,6 +7,7 @@ use faultline_contracts::{
     lineage::{ColumnLineage, FlowEdge, FlowKind, LineageEvent, Run, RunObservation},
     time::UnixMillis,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     DropReason, LineageOptions,
@@ -19,7 +20,7 @@ type Flow = (FlowKind, EntityId);
 
 /// What was seen of an edge. One that only a replaced design named is kept, unseen from outside, until it is too old:
 /// so `since` does not depend on the order in which designs arrive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     since: UnixMillis,
     last: UnixMillis,
@@ -34,7 +35,7 @@ impl Recency for Seen {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LastSeen(UnixMillis);
 
 impl Recency for LastSeen {
@@ -43,7 +44,7 @@ impl Recency for LastSeen {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Design {
     at: UnixMillis,
     flows: BTreeSet<Flow>,
@@ -58,7 +59,7 @@ pub(super) enum Change {
 }
 
 /// A job.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct JobState {
     newest: Option<UnixMillis>,
     runs: Ledger<Arc<str>, RunFold>,
@@ -161,6 +162,14 @@ impl JobState {
         self.runs.shrink_to(0);
         self.edges.shrink_to(0);
         self.columns.shrink_to(0);
+    }
+
+    /// All that is told of the job now.
+    pub fn told(&self, job: &EntityId) -> Vec<Change> {
+        let runs = self.runs.iter().map(|(id, fold)| Change::Run(fold.run(id, job), 1));
+        let edges = self.edges.iter().filter_map(|(flow, seen)| Some(Change::Edge(edge(job, flow, seen)?, 1)));
+        let columns = self.columns.iter().map(|(column, _)| Change::Column(column.clone(), 1));
+        runs.chain(edges).chain(columns).collect()
     }
 
     /// What changed since the last call, in canonical order.

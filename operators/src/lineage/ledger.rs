@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use faultline_contracts::time::UnixMillis;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a [`Ledger`] holds: something that was last seen at some time.
 pub(super) trait Recency {
@@ -10,7 +11,8 @@ pub(super) trait Recency {
     fn recency(&self) -> UnixMillis;
 }
 
-/// Entries, their order of age, and the values that entries touched in this epoch had before it.
+/// Entries, their order of age, and the values that entries touched in this epoch had before it. Between epochs the
+/// entries are all there is to it, and all that is written.
 #[derive(Debug)]
 pub(super) struct Ledger<K, V> {
     now: BTreeMap<K, V>,
@@ -24,7 +26,26 @@ impl<K, V> Default for Ledger<K, V> {
     }
 }
 
+impl<K: Serialize, V: Serialize> Serialize for Ledger<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.now.serialize(serializer)
+    }
+}
+
+impl<'de, K: Ord + Clone + Deserialize<'de>, V: Recency + Deserialize<'de>> Deserialize<'de> for Ledger<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let now = BTreeMap::<K, V>::deserialize(deserializer)?;
+        let oldest = now.iter().map(|(key, value)| (value.recency(), key.clone())).collect();
+        Ok(Self { now, oldest, before: BTreeMap::new() })
+    }
+}
+
 impl<K: Ord + Clone, V: Recency + Clone> Ledger<K, V> {
+    /// The entries, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.now.iter()
+    }
+
     /// Puts what `change` makes of the present value in its place.
     pub fn update(&mut self, key: &K, change: impl FnOnce(Option<V>) -> V) {
         let old = self.forget(key);

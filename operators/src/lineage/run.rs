@@ -8,13 +8,14 @@ use faultline_contracts::{
     lineage::{LineageEvent, Run, RunObservation, RunState},
     time::UnixMillis,
 };
+use serde::{Deserialize, Serialize};
 
 use super::ledger::Recency;
 
 /// A text or id with the time at which it was said: the latest counts, and among equals the greatest.
 type Said<T> = Option<(UnixMillis, T)>;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunFold {
     started_at: UnixMillis,
     updated_at: UnixMillis,

@@ -10,6 +10,8 @@ use faultline_contracts::{
     window::{ComplianceWindow, WindowStatus},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     SignalOptions,
     fold::{Frozen, JudgedWindow, Outcome, fold_until},
@@ -43,6 +45,43 @@ pub(super) struct Told {
     pub(super) breaches: Vec<(Breach, isize)>,
 }
 
+/// A dataset's state as it is cut: all but the tallies of its windows, which are in theirs.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DatasetRow {
+    policy: Option<Arc<DatasetPolicy>>,
+    frozen: Frozen,
+    live: Vec<LiveRow>,
+    shown: Outcome,
+    shown_at: u64,
+    refresh_at: Option<u64>,
+    expiry: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LiveRow {
+    start: UnixMillis,
+    end: UnixMillis,
+    status: WindowStatus,
+    verdict: Verdict,
+    since: u64,
+}
+
+/// That a state was restored, and the policy that held when it was cut.
+struct Resumed {
+    policy: Option<Arc<DatasetPolicy>>,
+}
+
+impl From<DatasetRow> for DatasetState {
+    fn from(row: DatasetRow) -> Self {
+        let DatasetRow { policy, frozen, live, shown, shown_at, refresh_at, expiry } = row;
+        let live = live.into_iter().map(|LiveRow { start, end, status, verdict, since }| {
+            (start, JudgedWindow { end, status, tally: Arc::default(), verdict, since })
+        });
+        let (live, resumed) = (live.collect(), Some(Resumed { policy }));
+        Self { policies: BTreeMap::new(), frozen, live, shown, shown_at, refresh_at, expiry, resumed }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct DatasetState {
     policies: BTreeMap<Arc<DatasetPolicy>, isize>,
@@ -52,9 +91,27 @@ pub(super) struct DatasetState {
     shown_at: u64,
     refresh_at: Option<u64>,
     expiry: Option<u64>,
+    resumed: Option<Resumed>,
 }
 
 impl DatasetState {
+    /// The state as it is cut.
+    pub(super) fn row(&self) -> DatasetRow {
+        let live = self.live.iter().map(|(&start, window)| {
+            let &JudgedWindow { end, status, tally: _, verdict, since } = window;
+            LiveRow { start, end, status, verdict, since }
+        });
+        DatasetRow {
+            policy: self.policy(),
+            frozen: self.frozen.clone(),
+            live: live.collect(),
+            shown: self.shown.clone(),
+            shown_at: self.shown_at,
+            refresh_at: self.refresh_at,
+            expiry: self.expiry,
+        }
+    }
+
     /// Whether there is nothing to remember.
     pub(super) fn is_empty(&self) -> bool {
         self.policies.is_empty() && self.live.is_empty() && self.shown == Outcome::default()
@@ -83,19 +140,13 @@ impl DatasetState {
 
     /// Takes in an epoch's changes, and says what is to be told at that epoch.
     pub(super) fn update(&mut self, epoch: u64, changes: EpochChanges, options: &SignalOptions) -> Told {
+        if let Some(resumed) = self.resumed.take() {
+            return self.resume(&resumed, epoch, changes, options);
+        }
         let mut urgency = Urgency::Nothing;
         if !changes.policies.is_empty() {
             let before = self.policy();
-            for (policy, diff) in changes.policies {
-                *self.policies.entry(Arc::new(policy)).or_default() += diff;
-            }
-            self.policies.retain(|_, count| *count != 0);
-            let after = self.policy();
-            let objective = |policy: &Option<Arc<DatasetPolicy>>| policy.as_ref().map(|policy| policy.slo_millionths);
-            if objective(&before) != objective(&after) {
-                urgency = Urgency::Told;
-                self.judge_anew(epoch, after.as_deref(), options);
-            }
+            urgency = self.change_policy(before.as_deref(), changes.policies, epoch, options);
         }
         let policy = self.policy();
         for (start, version) in versions(changes.windows) {
@@ -111,6 +162,42 @@ impl DatasetState {
             urgency = Urgency::Told;
         }
         self.tell(epoch, urgency, policy.as_deref(), options)
+    }
+
+    /// Goes on where the state was cut: what had been told is told again, and live windows have their tallies back. By
+    /// another policy they are judged anew.
+    fn resume(&mut self, resumed: &Resumed, epoch: u64, changes: EpochChanges, options: &SignalOptions) -> Told {
+        for (start, version) in versions(changes.windows) {
+            if let (Some(version), Some(window)) = (version, self.live.get_mut(&start)) {
+                window.tally = version.tally;
+            }
+        }
+        let mut told = difference(Outcome::default(), &self.shown);
+        let urgency = self.change_policy(resumed.policy.as_deref(), changes.policies, epoch, options);
+        let Told { signals, breaches } = self.tell(epoch, urgency, self.policy().as_deref(), options);
+        told.signals.extend(signals);
+        told.breaches.extend(breaches);
+        told
+    }
+
+    /// Takes in what has changed of the policy, which was this one `before`.
+    fn change_policy(
+        &mut self,
+        before: Option<&DatasetPolicy>,
+        changes: Vec<(DatasetPolicy, isize)>,
+        epoch: u64,
+        options: &SignalOptions,
+    ) -> Urgency {
+        for (policy, diff) in changes {
+            *self.policies.entry(Arc::new(policy)).or_default() += diff;
+        }
+        self.policies.retain(|_, count| *count != 0);
+        let after = self.policy();
+        if before.map(|policy| policy.slo_millionths) == after.as_ref().map(|policy| policy.slo_millionths) {
+            return Urgency::Nothing;
+        }
+        self.judge_anew(epoch, after.as_deref(), options);
+        Urgency::Told
     }
 
     /// Judges live windows by another policy. Without one, all that retired windows have left is forgotten.

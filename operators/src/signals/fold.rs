@@ -25,6 +25,8 @@ use faultline_contracts::{
     window::{Verdicts, WindowStatus, WindowTally},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{SignalOptions, verdict::Verdict};
 
 /// The aspect that this module judges.
@@ -46,7 +48,7 @@ pub struct JudgedWindow {
 }
 
 /// What a dataset's windows amount to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// The signal, where there is a window to judge by.
     pub signal: Option<Signal>,
@@ -55,7 +57,7 @@ pub struct Outcome {
 }
 
 /// A breach while windows still decide on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Ongoing {
     first_window: UnixMillis,
     breach_start: UnixMillis,
@@ -69,7 +71,7 @@ struct Ongoing {
     kept: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Resolved {
     breach: Arc<Breach>,
     /// The epoch at which it was known to be over.
@@ -77,13 +79,13 @@ struct Resolved {
 }
 
 /// Failures with one signature in windows gone by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Past {
     failures: u64,
     last_window: UnixMillis,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct LatestWindow {
     start: UnixMillis,
     end: UnixMillis,
@@ -91,7 +93,7 @@ struct LatestWindow {
 }
 
 /// What windows have left behind: the state of the machine. Of bounded size, and cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Frozen {
     ongoing: Option<Arc<Ongoing>>,
     resolved: Vec<Resolved>,

@@ -2,10 +2,12 @@
 
 use faultline_contracts::window::{Verdicts, WindowStatus};
 
+use serde::{Deserialize, Serialize};
+
 use super::SignalOptions;
 
 /// What a window says about its dataset's objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// Nothing: too few of its records were judged.
     Unjudged,

@@ -17,6 +17,7 @@ use faultline_contracts::{
     time::UnixMillis,
     window::{ComplianceWindow, Verdicts, WindowKey, WindowTally},
 };
+use faultline_operators::state::StatePorts;
 use faultline_operators::{
     compliance::{ComplianceDelta, LateRecords, WindowCensus, WindowOptions, compliance_windows},
     signals::{SignalCensus, SignalOptions, Signals, signals},
@@ -168,9 +169,11 @@ impl Scenario {
                 let (deltas_in, deltas) = scope.new_input::<Vec<ComplianceDelta>>();
                 let (progress_in, progress) = scope.new_input::<Vec<PartitionProgress>>();
                 let policies = policies.to_collection(scope);
-                let compliance = compliance_windows(deltas, progress, &scenario.windows);
+                let state = StatePorts::closed(scope);
+                let compliance = compliance_windows(deltas, progress, &scenario.windows, &state);
+                let windows = compliance.windows.clone();
                 let Signals { signals, breaches, census } =
-                    signals(compliance.windows.clone(), policies, compliance.watermark.clone(), &scenario.signals);
+                    signals(windows, policies, compliance.watermark.clone(), &scenario.signals, &state);
                 compliance.windows.inner.capture_into(windows_tx);
                 compliance.late.capture_into(late_tx);
                 compliance.watermark.capture_into(watermark_tx);

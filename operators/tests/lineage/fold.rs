@@ -9,6 +9,7 @@ use faultline_contracts::{
     time::UnixMillis,
 };
 use faultline_operators::lineage::{DropReason, LineageOptions, lineage, with_declared};
+use faultline_operators::state::StatePorts;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::vec::Map;
@@ -28,7 +29,8 @@ fn folded(workers: usize, epochs: &[Vec<LineageEvent>], options: &LineageOptions
         epochs.iter().map(|epoch| epoch.iter().map(|event| (event.clone(), 1)).collect()).collect();
     let options = options.clone();
     harness::run(workers, &epochs, move |events: VecCollection<'_, u64, LineageEvent>| {
-        let folded = lineage(events.inner.map(|(event, ..)| event), options.clone());
+        let state = StatePorts::closed(events.inner.scope());
+        let folded = lineage(events.inner.map(|(event, ..)| event), options.clone(), &state);
         // Counts of several workers in one epoch add up; the epoch itself does not matter here.
         let dropped = folded.dropped.map(|(reason, n)| ((reason, n), 0, 1)).as_collection();
         (folded.runs.map(Output::Run))

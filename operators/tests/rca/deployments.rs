@@ -3,6 +3,7 @@ use faultline_contracts::{
     time::UnixMillis,
 };
 use faultline_operators::deployments::{DeploymentHistory, DeploymentInForce, deployments};
+use faultline_operators::state::StatePorts;
 use proptest::prelude::*;
 
 use crate::dataflow::{Round, rows, states};
@@ -19,7 +20,10 @@ fn deployed(at: i64, version: &str) -> Deployment {
 fn views(workers: usize, rounds: Vec<Vec<Deployment>>, limits: DeploymentHistory) -> Vec<Vec<DeploymentInForce>> {
     let rounds: Vec<Round<Deployment>> =
         rounds.into_iter().map(|round| round.into_iter().map(|event| (event, 1)).collect()).collect();
-    states(workers, &rounds, move |events| deployments(rows(events), limits).in_force)
+    states(workers, &rounds, move |events| {
+        let state = StatePorts::closed(events.inner.scope());
+        deployments(rows(events), limits, &state).in_force
+    })
 }
 
 /// Version and previous version, in the order of time.
@@ -75,7 +79,8 @@ fn too_many_events_of_one_service_are_counted() {
     let counts = states(2, &[events], move |events| {
         use differential_dataflow::AsCollection;
         use timely::dataflow::operators::vec::Map;
-        deployments(rows(events), limits).dropped.map(|count| (count, 0, 1)).as_collection()
+        let state = StatePorts::closed(events.inner.scope());
+        deployments(rows(events), limits, &state).dropped.map(|count| (count, 0, 1)).as_collection()
     });
     assert_eq!(counts, [[("orders-svc".into(), 3)]]);
 }

@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use faultline_contracts::time::UnixMillis;
-use faultline_operators::retention::{Dropped, Retention, retain};
+use faultline_operators::retention::{Dropped, Retained, Retention, retain};
+use faultline_operators::state::{Section, StatePorts};
 use proptest::prelude::*;
 use timely::dataflow::{channels::pact::Pipeline, operators::generic::Operator};
 
@@ -12,12 +13,17 @@ use crate::dataflow::{Round, rows, states};
 type Fact = (i64, u8);
 
 fn retained<'s>(facts: VecCollection<'s, u64, Fact>, limits: Retention) -> VecCollection<'s, u64, Fact> {
-    retain(rows(facts), "facts", |fact| u64::from(fact.1), |fact| UnixMillis(fact.0), limits).facts
+    kept(facts, limits).facts
+}
+
+fn kept<'s>(facts: VecCollection<'s, u64, Fact>, limits: Retention) -> Retained<'s, Fact> {
+    let state = StatePorts::closed(facts.inner.scope());
+    retain(rows(facts), Section::Spans, |fact| u64::from(fact.1), |fact| UnixMillis(fact.0), limits, &state)
 }
 
 /// What was dropped, with the epoch in which it was.
 fn dropped<'s>(facts: VecCollection<'s, u64, Fact>, limits: Retention) -> VecCollection<'s, u64, (u64, Dropped)> {
-    let kept = retain(rows(facts), "facts", |fact| u64::from(fact.1), |fact| UnixMillis(fact.0), limits);
+    let kept = kept(facts, limits);
     kept.dropped
         .unary(Pipeline, "Stamp", |_, _| {
             |input, output| {

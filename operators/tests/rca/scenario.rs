@@ -19,6 +19,7 @@ use faultline_contracts::{
     trace::{ServiceSpan, TraceId},
     window::Verdicts,
 };
+use faultline_operators::state::StatePorts;
 use faultline_operators::{
     deployments::{DeploymentHistory, deployments},
     graph::{self, GraphInputs, Producer},
@@ -124,12 +125,13 @@ macro_rules! only {
 fn engine<'s>(input: VecCollection<'s, u64, Input>) -> VecCollection<'s, u64, Output> {
     let (breaches, policies) = (only!(input, Breach), only!(input, Policy));
     let events = only!(input, Deployment).inner.map(|(event, _, _)| event);
+    let state = StatePorts::closed(input.inner.scope());
     let flow: VecCollection<'_, u64, FlowEdge> = only!(input, Flow);
     let explained = explanations(
         ExplanationInputs {
             breaches: breaches.clone(),
             policies: policies.clone(),
-            deployments: deployments(events, DeploymentHistory::default()).in_force,
+            deployments: deployments(events, DeploymentHistory::default(), &state).in_force,
             spans: only!(input, Span),
             runs: only!(input, Run),
             edges: flow.clone(),

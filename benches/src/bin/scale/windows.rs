@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use faultline_benches::worker::worker;
 use faultline_contracts::{record::TopicPartition, time::UnixMillis};
+use faultline_operators::state::StatePorts;
 use faultline_operators::{
     compliance::{ComplianceDelta, WindowOptions, compliance_windows},
     watermark::PartitionProgress,
@@ -81,7 +82,7 @@ impl Stage {
         let (deltas, progress, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let (deltas_in, deltas) = scope.new_input();
             let (progress_in, progress) = scope.new_input();
-            let windows = compliance_windows(deltas, progress, &options).windows;
+            let windows = compliance_windows(deltas, progress, &options, &StatePorts::closed(scope)).windows;
             (deltas_in, progress_in, windows.probe().0)
         });
         Self { worker, deltas, progress, probe, epoch: 0, alive, epochs_per_window }

@@ -1,6 +1,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use faultline_contracts::{record::RawRecord, time::UnixMillis};
+use faultline_operators::positions::PartitionBegin;
 
 use super::*;
 
@@ -34,6 +35,7 @@ impl Intake for Seen {
         self.records.push((self.epoch, record.at.topic.to_owned(), record.at.partition, record.at.offset, 0, false));
     }
     fn assigned(&mut self, _topic: &Arc<str>, _partition: i32) {}
+    fn begins(&mut self, _: TopicRole, _: PartitionBegin) {}
     fn rejected(&mut self, reason: &'static str, _detail: &dyn Display) {
         self.rejected.push(reason);
     }
