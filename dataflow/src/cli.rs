@@ -27,8 +27,8 @@ pub struct Cli {
     log: String,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 fine, 1 found problems, 2 usage or configuration, 3 a dependency is unreachable, 70 internal.";
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 found problems, 2 usage or configuration, 3 a dependency is unreachable, 70 internal, \
+     75 another process of the cluster is gone.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -64,6 +64,8 @@ pub enum Exit {
     Unreachable = 3,
     /// A defect.
     Internal = 70,
+    /// Another process of the cluster is gone: all are to be started again.
+    PeerLost = 75,
 }
 
 /// Why a command failed: what to tell, and how to end.

@@ -26,6 +26,7 @@ use faultline_sinks::{
 use regex::RegexSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{answers::blast_radius::Bounds, intake::IntakeOptions};
 
@@ -448,6 +449,23 @@ impl Config {
         config.webhooks.iter_mut().for_each(|webhook| webhook.resolve(folder));
         config.validate()?;
         Ok(config)
+    }
+
+    /// A hash of all that must be the same in all processes of a cluster: not where this one listens and keeps its files.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let common = Self {
+            serve: Serve::default(),
+            data_dir: self.data_dir.as_ref().map(|_| PathBuf::new()),
+            snapshots: SnapshotConfig {
+                dir: self.snapshots.dir.as_ref().map(|_| PathBuf::new()),
+                ..self.snapshots.clone()
+            },
+            registry: RegistryConfig { cache_dir: None, ..self.registry.clone() },
+            catalog: PathBuf::new(),
+            ..self.clone()
+        };
+        format!("{:016x}", xxh3_64(format!("{common:?}").as_bytes()))
     }
 
     /// The folder of snapshots, if there is to be one.

@@ -5,10 +5,11 @@
 //! process has records, ticks are longer, so that an idle service costs next to nothing.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::Thread,
@@ -22,10 +23,20 @@ use faultline_operators::{
     state::{RowError, StateChunk},
 };
 use faultline_sinks::kafka::KafkaSettings;
-use timely::{WorkerConfig, communication::WorkerGuards, dataflow::ProbeHandle, worker::Worker};
+use timely::{
+    WorkerConfig,
+    communication::{
+        Hooks, WorkerGuards,
+        allocator::{AllocatorBuilder, ProcessBuilder, zero_copy::initialize::initialize_networking_from_sockets},
+    },
+    dataflow::ProbeHandle,
+    execute::execute_from,
+    worker::Worker,
+};
 
 use crate::{
     catalog::{CatalogInForce, CatalogRowChanges, Schedule},
+    cluster::{self, Bulletin, Notice, Peers},
     config::Config,
     intake::{EvidenceOutput, WorkerIntake, schemas::Schemas},
     metrics::Metrics,
@@ -52,6 +63,10 @@ const SHARED_FLUSH: Duration = Duration::from_secs(5);
 /// How long the last cut may take, and the last snapshot after it.
 const LAST_CUT: Duration = Duration::from_secs(4);
 const LAST_SNAPSHOT: Duration = Duration::from_secs(4);
+/// How often workers of other processes tell how far their evidence is, at most.
+const TELL_EVERY: Duration = Duration::from_millis(50);
+/// How long the first epoch may take: brokers are asked then, and state is restored.
+const START_WITHIN: Duration = Duration::from_secs(60);
 /// The longest pause between two steps where something is waited for.
 const STEP: Duration = Duration::from_millis(10);
 /// How many epochs a replaying worker may be ahead of the slowest.
@@ -77,6 +92,9 @@ pub enum EngineError {
     /// The snapshot to go on from is not one.
     #[error("cannot go on from the snapshot: {0}; start anew with --fresh")]
     Snapshot(#[source] RowError),
+    /// Another process is connected, and does nothing.
+    #[error("no epoch has closed for {0:?}: another process of the cluster is there and does nothing")]
+    PeerSilent(Duration),
     /// A worker panicked.
     #[error("a worker failed: {0}; this is a defect")]
     Worker(String),
@@ -141,14 +159,24 @@ pub struct EngineParts<P, E> {
     pub evidence: E,
     /// Snapshots of a live feed; `None` where none are kept.
     pub snapshots: Option<Snapshots>,
+    /// The other processes, if there are any.
+    pub cluster: Option<Cluster>,
 }
 
 /// How an engine goes on from one snapshot, and makes others.
 pub struct Snapshots {
-    /// Keeps them.
-    pub keeper: Arc<Keeper>,
-    /// The one to go on from.
+    /// Keeps them, in the process of the cluster's first worker.
+    pub keeper: Option<Arc<Keeper>>,
+    /// The one to go on from, there.
     pub resume: Option<Resume>,
+}
+
+/// The other processes of a cluster.
+pub struct Cluster {
+    /// Connections to them.
+    pub peers: Peers,
+    /// Ends this process, because one of its workers cannot go on: the others are not to wait for it.
+    pub fail: Arc<dyn Fn(&EngineError) + Send + Sync>,
 }
 
 /// A snapshot to go on from.
@@ -177,11 +205,16 @@ struct Shared {
     active: AtomicU64,
     workers: Vec<Reach>,
     schedule: Arc<Schedule>,
+    /// The cluster's first worker that is one of this process.
+    first: usize,
+    /// Whether other processes are part of it.
+    clustered: bool,
+    /// Whether any process keeps snapshots, so that positions are committed behind them alone.
+    snapshots: bool,
+    /// Keeps them, if it is this process.
     keeper: Option<Arc<Keeper>>,
-    /// How many workers have come to their end, and the epoch at which they are cut then: later than any that one of
-    /// them has been at.
-    ended: AtomicUsize,
-    last: AtomicU64,
+    /// The epoch of the newest snapshot, 0 before the first.
+    covered: AtomicU64,
 }
 
 impl Engine {
@@ -195,7 +228,18 @@ impl Engine {
         E: Fn(usize) -> Result<O, String> + Send + Sync + 'static,
         O: EvidenceOutput + 'static,
     {
-        let EngineParts { config, catalog, rows, feed, schemas, metrics, publish, evidence, snapshots } = parts;
+        let EngineParts {
+            config,
+            catalog,
+            rows,
+            feed,
+            schemas,
+            metrics,
+            publish,
+            evidence,
+            snapshots,
+            cluster: others,
+        } = parts;
         let cluster = match (&feed, &config.kafka) {
             (Feed::Kafka(settings), Some(kafka)) => Some(KafkaCluster::connect(settings, kafka, &metrics)?),
             _ => None,
@@ -208,7 +252,11 @@ impl Engine {
                 (Reach { commands, thread: Arc::default() }, Some(receiver))
             })
             .unzip();
-        let (keeper, resume) = snapshots.map_or((None, None), |Snapshots { keeper, resume }| (Some(keeper), resume));
+        let (peers, fail) = others.map_or((None, None), |Cluster { peers, fail }| (Some(peers), Some(fail)));
+        let processes = peers.as_ref().map_or(1, |peers| peers.sockets.len());
+        let first = peers.as_ref().map_or(0, |peers| peers.process) * config.workers;
+        let kept = snapshots.is_some();
+        let (keeper, resume) = snapshots.map_or((None, None), |Snapshots { keeper, resume }| (keeper, resume));
         let (state, positions, resumed_at) = match resume {
             Some(Resume { chunks, positions, at }) => (chunks, positions, Some(at)),
             None => (Vec::new(), BTreeMap::new(), None),
@@ -224,9 +272,11 @@ impl Engine {
             active: AtomicU64::new(0),
             workers: reaches.clone(),
             schedule: Arc::clone(&schedule),
+            first,
+            clustered: processes > 1,
+            snapshots: kept,
             keeper,
-            ended: AtomicUsize::new(0),
-            last: AtomicU64::new(0),
+            covered: AtomicU64::new(0),
         });
         // That of the start, on all workers: what comes into force meanwhile is switched to.
         let catalog = Arc::clone(&catalog.read().catalog);
@@ -239,31 +289,33 @@ impl Engine {
         let publish = Mutex::new(Some(publish));
         let rows = Mutex::new(Some((rows, state)));
 
-        let timely = timely::Config {
-            communication: timely::CommunicationConfig::Process(config.workers),
-            // Spinning buys microseconds and costs a core; wake-ups are explicit here.
-            worker: WorkerConfig::default().idle_spin(Duration::ZERO),
-        };
-        let guards = timely::execute(timely, move |worker| {
+        let viewers: Vec<usize> = (0..processes).map(|process| process * config.workers).collect();
+        let (builders, communication) = allocators(config.workers, peers).map_err(EngineError::Start)?;
+        // Spinning buys microseconds and costs a core; wake-ups are explicit here.
+        let options = WorkerConfig::default().idle_spin(Duration::ZERO);
+        let guards = execute_from(builders, communication, options, move |worker| {
             let index = worker.index();
-            let reach = &shared.workers[index];
+            // Its place among the workers of this process.
+            let place = index - shared.first;
+            let reach = &shared.workers[place];
             *reach.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
-            let commands = receivers.lock().unwrap_or_else(PoisonError::into_inner)[index].take();
-            let publish = if index == 0 { publish.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
+            let commands = receivers.lock().unwrap_or_else(PoisonError::into_inner)[place].take();
+            let publish = if place == 0 { publish.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
 
             let keep = shared.keeper.as_ref().filter(|_| index == topology::STATE_KEEPER).map(Keeper::sink);
-            let (mut inputs, probe) =
-                worker.dataflow_named("Faultline", |scope| topology::build(scope, &config, vec![0], publish, keep));
-            if let Some(at) = resumed_at {
-                // The catalog and the state come at one epoch, and all else later.
-                inputs.advance_to(at);
-            }
+            let (mut inputs, probe) = worker
+                .dataflow_named("Faultline", |scope| topology::build(scope, &config, viewers.clone(), publish, keep));
+            let mut bulletin = Bulletin::put_up(worker);
             if index == 0
                 && let Some((rows, state)) = rows.lock().unwrap_or_else(PoisonError::into_inner).take()
             {
+                // The catalog and the state come at one epoch, and all else later.
+                inputs.advance_to(resumed_at.unwrap_or(0));
                 inputs.load_catalog(rows);
                 let parts: Result<Vec<_>, _> = state.iter().map(|chunk| chunk.divided(worker.peers())).collect();
-                inputs.restore(parts.map_err(|error| EngineError::Snapshot(error))?.concat());
+                inputs.restore(parts.map_err(EngineError::Snapshot)?.concat());
+                let positions = positions.iter().map(|(at, position)| (at.clone(), position.clone())).collect();
+                bulletin.post(Notice::Begin { epoch: resumed_at.map_or(0, |at| at + 1), positions });
             }
             let output = evidence(index).map_err(|message| {
                 shared.stop.store(true, Ordering::Relaxed);
@@ -276,22 +328,22 @@ impl Engine {
             };
             let intake =
                 WorkerIntake::new(gates, schemas, output, config.intake_options(), Arc::clone(&metrics.intake));
-            let mut run = Run {
+            let run = Run {
                 config: &config,
                 catalog: Arc::clone(&catalog),
                 switches_taken: 0,
                 worker: index,
+                place,
                 metrics: &metrics,
                 shared: &shared,
-                positions: &positions,
+                bulletin,
+                heard: Heard::default(),
+                told: (0, Instant::now()),
                 commands,
                 inputs,
                 probe,
                 intake,
             };
-            if let Some(at) = resumed_at {
-                run.close_epoch(at + 1);
-            }
             let ended = match (&feed, &cluster) {
                 (Feed::Replay { index, batch, hold }, _) => {
                     run.replay(worker, Arc::clone(index), *batch, *hold);
@@ -299,11 +351,11 @@ impl Engine {
                 }
                 (Feed::Kafka(_), Some(cluster)) => run.live_kafka(worker, Arc::clone(cluster)),
                 (Feed::Kafka(_), None) => Ok(()),
-                (Feed::Files, _) => {
-                    run.live_files(worker);
-                    Ok(())
-                }
+                (Feed::Files, _) => run.live_files(worker),
             };
+            if let (Err(error), Some(fail)) = (&ended, &fail) {
+                fail(error);
+            }
             // One worker alone cannot go on: its share of the partitions would be missing without anybody noticing.
             if ended.is_err() {
                 shared.stop.store(true, Ordering::Relaxed);
@@ -448,10 +500,14 @@ struct Run<'a, E> {
     catalog: Arc<Catalog>,
     switches_taken: u64,
     worker: usize,
+    /// Its place among the workers of its process.
+    place: usize,
     metrics: &'a Arc<Metrics>,
     shared: &'a Arc<Shared>,
-    /// Where partitions are read from after a restart.
-    positions: &'a BTreeMap<TopicPartition, Position>,
+    bulletin: Bulletin,
+    heard: Heard,
+    /// What was last told of the evidence of this worker, and when.
+    told: (u64, Instant),
     commands: Option<mpsc::Receiver<Command>>,
     inputs: Inputs,
     probe: ProbeHandle<u64>,
@@ -463,7 +519,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
     fn close_epoch(&mut self, next: u64) {
         let mut pending = self.intake.close_epoch(next);
         self.inputs.send(&mut pending);
-        for switch in self.shared.schedule.open(self.worker, next) {
+        for switch in self.shared.schedule.open(self.place, next) {
             self.switches_taken += 1;
             self.catalog = Arc::clone(&switch.catalog);
             if self.worker == 0
@@ -511,7 +567,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
             }
             worker.step_or_park(Some(Duration::from_millis(IDLE_TICK_MS)));
         }
-        let _ = self.finish();
+        let _ = self.finish(worker);
     }
 
     /// Does what was asked of this worker since; says whether anything was.
@@ -526,9 +582,9 @@ impl<E: EvidenceOutput> Run<'_, E> {
         asked
     }
 
-    /// Hands over what is open and lets go of the inputs, so that the dataflow can complete. Says whether all evidence is
-    /// where it was to go.
-    fn finish(mut self) -> bool {
+    /// Hands over what is open. Says whether all evidence is where it was to go, and behind the last snapshot where there
+    /// are snapshots: whether positions may be committed.
+    fn finish(&mut self, worker: &mut Worker) -> bool {
         let mut pending = self.intake.close_epoch(self.inputs.epoch());
         self.inputs.send(&mut pending);
         let abandoned = self.intake.abandon_held();
@@ -537,22 +593,97 @@ impl<E: EvidenceOutput> Run<'_, E> {
         // Workers share a producer: what another one has sent last may still be on its way.
         let deadline = Instant::now() + SHARED_FLUSH;
         while evidence.durable_before() <= epoch && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let durable = abandoned == 0 && evidence.durable_before() > epoch;
-        let Some(keeper) = &self.shared.keeper else { return durable };
-        // Positions are committed behind the last snapshot, or not at all.
-        keeper.evidence_before(self.worker, evidence.durable_before());
-        let (last, deadline) = (self.shared.last.load(Ordering::Acquire), Instant::now() + LAST_SNAPSHOT);
-        while durable && keeper.covered() < last && Instant::now() < deadline {
             std::thread::sleep(STEP);
         }
-        durable && last > 0 && keeper.covered() >= last
+        let before = evidence.durable_before();
+        let durable = abandoned == 0 && before > epoch;
+        if !self.shared.snapshots {
+            return durable;
+        }
+        self.bulletin.post(Notice::Evidence { worker: self.worker, before });
+        let deadline = Instant::now() + LAST_SNAPSHOT;
+        while self.covered() < self.heard.last && Instant::now() < deadline {
+            self.read_notices();
+            worker.step_or_park(Some(STEP));
+        }
+        durable && self.heard.last > 0 && self.covered() >= self.heard.last
+    }
+
+    /// The epoch of the newest snapshot. The worker of the process that keeps them tells all others.
+    fn covered(&mut self) -> u64 {
+        if self.worker == topology::STATE_KEEPER
+            && let Some(keeper) = &self.shared.keeper
+            && keeper.covered() > self.shared.covered.fetch_max(keeper.covered(), Ordering::AcqRel)
+        {
+            self.bulletin.post(Notice::Covered(self.shared.covered.load(Ordering::Acquire)));
+        }
+        self.shared.covered.load(Ordering::Acquire)
+    }
+
+    fn read_notices(&mut self) {
+        while let Some(notice) = self.bulletin.read() {
+            match notice {
+                Notice::Begin { epoch, positions } => self.heard.begin = Some((epoch, positions.into_iter().collect())),
+                Notice::Evidence { worker, before } => {
+                    if let Some(keeper) = &self.shared.keeper {
+                        keeper.evidence_before(worker, before);
+                    }
+                }
+                Notice::Covered(epoch) => {
+                    self.shared.covered.fetch_max(epoch, Ordering::AcqRel);
+                }
+                Notice::Stop => self.shared.stop.store(true, Ordering::Relaxed),
+                Notice::Ended { worker: _, epoch } => {
+                    self.heard.ended += 1;
+                    self.heard.last = self.heard.last.max(epoch);
+                }
+            }
+        }
+    }
+
+    /// Waits until it is known where and at which epoch reading begins; `None` where it is stopped before.
+    fn wait_to_begin(&mut self, worker: &mut Worker) -> Option<BTreeMap<TopicPartition, Position>> {
+        loop {
+            self.read_notices();
+            if let Some((epoch, positions)) = self.heard.begin.take() {
+                if epoch > self.inputs.epoch() {
+                    self.close_epoch(epoch);
+                }
+                return Some(positions);
+            }
+            if self.shared.stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            worker.step_or_park(Some(STEP));
+        }
+    }
+
+    /// Tells how far this worker's evidence is, and has the state cut when it is time.
+    fn attend_snapshots(&mut self) {
+        if !self.shared.snapshots {
+            return;
+        }
+        let before = self.intake.durable_before();
+        match &self.shared.keeper {
+            Some(keeper) => {
+                keeper.evidence_before(self.worker, before);
+                if self.worker == 0 && keeper.begins(Instant::now()) {
+                    self.inputs.cut();
+                }
+            }
+            None if self.told.0 != before && self.told.1.elapsed() >= TELL_EVERY => {
+                self.told = (before, Instant::now());
+                self.bulletin.post(Notice::Evidence { worker: self.worker, before });
+            }
+            None => {}
+        }
+        self.covered();
     }
 
     fn live_kafka(mut self, worker: &mut Worker, cluster: Arc<KafkaCluster>) -> Result<(), EngineError> {
         let Some(kafka) = self.config.kafka.as_ref() else { return Ok(()) };
-        let wake = self.shared.workers[worker.index()].clone();
+        let Some(positions) = self.wait_to_begin(worker) else { return Ok(()) };
+        let wake = self.shared.workers[self.place].clone();
         let options = KafkaSourceOptions {
             cluster,
             kafka,
@@ -561,32 +692,35 @@ impl<E: EvidenceOutput> Run<'_, E> {
             future_ms: self.config.windows.future_ms as i64,
             worker: worker.index(),
             workers: worker.peers(),
-            positions: self.positions,
+            positions: &positions,
             metrics: Arc::clone(self.metrics),
             wake: Arc::new(move || wake.wake()),
         };
         let mut source = KafkaSource::connect(options, &mut self.intake)?;
-        let keeper = self.shared.keeper.clone();
+        let shared = Arc::clone(self.shared);
         let all_durable = self.live(worker, |intake, catalog, now| {
             source.follow_catalog(catalog);
             let taken = source.poll(BATCH, now, intake);
             source.commit(COMMIT_EVERY, intake.epoch(), || {
-                let covered = keeper.as_ref().map_or(u64::MAX, |keeper| keeper.covered().saturating_add(1));
-                intake.durable_before().min(covered)
+                let covered = shared.covered.load(Ordering::Acquire).saturating_add(1);
+                intake.durable_before().min(if shared.snapshots { covered } else { u64::MAX })
             });
             taken
-        });
+        })?;
         source.finish(all_durable);
         Ok(())
     }
 
-    fn live_files(self, worker: &mut Worker) {
+    fn live_files(mut self, worker: &mut Worker) -> Result<(), EngineError> {
+        if self.wait_to_begin(worker).is_none() {
+            return Ok(());
+        }
         let Config { files, topics, windows, limits, .. } = self.config;
         // An envelope escapes its payload, at worst six bytes for one.
         let longest = limits.record_bytes.saturating_mul(6).saturating_add(1 << 20);
         let mut source =
             FileSource::new(files, worker.index(), worker.peers(), topics, windows.future_ms as i64, longest);
-        self.live(worker, |intake, _catalog, now| source.poll(BATCH, now, intake));
+        self.live(worker, |intake, _catalog, now| source.poll(BATCH, now, intake)).map(drop)
     }
 
     /// Runs until told to stop; says whether all evidence is where it was to go. `poll` is given the catalog in force.
@@ -594,9 +728,10 @@ impl<E: EvidenceOutput> Run<'_, E> {
         mut self,
         worker: &mut Worker,
         mut poll: impl FnMut(&mut WorkerIntake<E>, &Arc<Catalog>, UnixMillis) -> usize,
-    ) -> bool {
+    ) -> Result<bool, EngineError> {
         let tick = self.config.tick_ms;
         let mut was_active = false;
+        let mut silence = Silence::new(self.inputs.epoch());
         while !self.shared.stop.load(Ordering::Relaxed) {
             let now = wall_clock();
             // The clock may jump back; epochs never do.
@@ -605,11 +740,10 @@ impl<E: EvidenceOutput> Run<'_, E> {
             // What was held comes before what its partition brings next.
             let taken = self.intake.settle(BATCH) + poll(&mut self.intake, &self.catalog, now);
 
-            if let Some(keeper) = &self.shared.keeper {
-                keeper.evidence_before(self.worker, self.intake.durable_before());
-                if self.worker == 0 && keeper.begins(Instant::now()) {
-                    self.inputs.cut();
-                }
+            self.read_notices();
+            self.attend_snapshots();
+            if self.shared.clustered {
+                silence.observe(self.probe.with_frontier(|frontier| frontier.first().copied()))?;
             }
             let asked = self.take_commands() | self.shared.schedule.waits_for(self.switches_taken);
             if taken > 0 {
@@ -632,29 +766,34 @@ impl<E: EvidenceOutput> Run<'_, E> {
                 worker.step_or_park(Some(Duration::from_millis(pause)));
             }
         }
-        self.cut_last(worker);
-        self.finish()
+        if self.shared.snapshots || self.shared.clustered {
+            self.end_together(worker);
+        }
+        Ok(self.finish(worker))
     }
 
-    /// Has the state of all workers cut at one epoch, after the last record, and handed to the keeper.
-    fn cut_last(&mut self, worker: &mut Worker) {
-        let Some(keeper) = self.shared.keeper.clone() else { return };
+    /// Comes to an end with all other workers: at one epoch, at which the state is cut for the last snapshot.
+    fn end_together(&mut self, worker: &mut Worker) {
         let deadline = Instant::now() + LAST_CUT;
-        let shared = Arc::clone(self.shared);
+        if self.place == 0 {
+            self.bulletin.post(Notice::Stop);
+        }
         self.close_epoch(self.inputs.epoch() + 1);
-        shared.last.fetch_max(self.inputs.epoch(), Ordering::AcqRel);
-        shared.ended.fetch_add(1, Ordering::AcqRel);
-        shared.workers.iter().for_each(Reach::wake);
-        while shared.ended.load(Ordering::Acquire) < shared.workers.len() {
+        self.bulletin.post(Notice::Ended { worker: self.worker, epoch: self.inputs.epoch() });
+        while self.heard.ended < worker.peers() {
             if Instant::now() > deadline {
                 tracing::warn!("not all workers came to their end in time: there is no last snapshot");
+                self.heard.last = 0;
                 return;
             }
             worker.step_or_park(Some(STEP));
+            self.read_notices();
         }
-        let last = shared.last.load(Ordering::Acquire);
+        let last = self.heard.last;
         self.close_epoch(last);
-        if self.worker == 0 {
+        if self.worker == 0
+            && let Some(keeper) = &self.shared.keeper
+        {
             keeper.begins_last();
             self.inputs.cut();
         }
@@ -663,4 +802,50 @@ impl<E: EvidenceOutput> Run<'_, E> {
             worker.step_or_park(Some(STEP));
         }
     }
+}
+
+/// What a worker has heard of others.
+#[derive(Default)]
+struct Heard {
+    /// Where reading begins.
+    begin: Option<(u64, BTreeMap<TopicPartition, Position>)>,
+    /// How many workers have come to their end, and the latest epoch that one of them was at then.
+    ended: usize,
+    last: u64,
+}
+
+/// Watches the frontier, which stands still while any worker does nothing.
+struct Silence {
+    /// The frontier when it last moved, and when that was.
+    frontier: Option<u64>,
+    since: Instant,
+    /// Epochs before this one are of the start, which may take long.
+    begin: u64,
+}
+
+impl Silence {
+    fn new(begin: u64) -> Self {
+        Self { frontier: None, since: Instant::now(), begin }
+    }
+
+    fn observe(&mut self, frontier: Option<u64>) -> Result<(), EngineError> {
+        if frontier != self.frontier {
+            (self.frontier, self.since) = (frontier, Instant::now());
+            return Ok(());
+        }
+        let allowed = if frontier > Some(self.begin) { cluster::SILENT_AFTER } else { START_WITHIN };
+        if self.since.elapsed() > allowed { Err(EngineError::PeerSilent(self.since.elapsed())) } else { Ok(()) }
+    }
+}
+
+/// The allocators of a process's workers, and what holds their communication.
+fn allocators(workers: usize, peers: Option<Peers>) -> Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>), String> {
+    let Some(Peers { process, sockets }) = peers else {
+        return timely::CommunicationConfig::Process(workers).try_build();
+    };
+    let hooks = Hooks::default();
+    let local = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), hooks.spill.clone());
+    let (builders, guard) = initialize_networking_from_sockets(local, sockets, process, workers, hooks)
+        .map_err(|error| format!("the connections to other processes cannot be used: {error}"))?;
+    Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(guard)))
 }

@@ -10,6 +10,7 @@ pub mod catalog;
 mod causes;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod engine;
 pub mod health;

@@ -87,6 +87,7 @@ pub fn run(job: ReplayJob, progress: impl FnMut(u64)) -> Result<Replayed, Replay
     let shared = Arc::clone(&parts);
     let engine = Engine::start(EngineParts {
         snapshots: None,
+        cluster: None,
         rows: CatalogRows::of(&catalog),
         config,
         catalog: CatalogInForce::fixed(catalog),

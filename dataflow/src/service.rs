@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     catalog::{self, CatalogError, CatalogInForce, NoReferences, References},
+    cluster::{ClusterError, Hello, Membership, Peers, connect, exit_when_a_peer_is_lost},
     config::{Config, KafkaConfig, Topics},
-    engine::{Engine, EngineError, EngineParts, Feed, Resume, Snapshots, epoch_of, wall_clock},
+    engine::{Cluster, Engine, EngineError, EngineParts, Feed, Resume, Snapshots, epoch_of, wall_clock},
     health::Dependency,
     intake::EvidenceOutput,
     metrics::Metrics,
@@ -62,6 +63,9 @@ pub enum ServiceError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The processes do not come together.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The snapshot cannot be used, or none be kept.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -70,12 +74,25 @@ pub enum ServiceError {
     Thread(#[from] std::io::Error),
 }
 
+/// How a process runs.
+pub struct RunOptions {
+    /// Whether it begins anew though there are snapshots.
+    pub fresh: bool,
+    /// Which process of how many it is, if it is one of several.
+    pub membership: Option<Membership>,
+    /// Ends the process because the cluster cannot go on, with what is wrong.
+    pub fail: fn(&EngineError),
+    /// Ends the process because another one is gone.
+    pub peer_lost: fn(&str),
+}
+
 /// Runs the service until it is told to stop (SIGINT, SIGTERM), then drains it. It goes on from the newest snapshot, but
 /// where it is to start `fresh`. `listening` is called once it serves.
 ///
 /// # Errors
 /// It cannot start, or a worker failed.
-pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) -> Result<(), ServiceError> {
+pub fn run(config: Arc<Config>, options: RunOptions, listening: impl FnOnce(&Server)) -> Result<(), ServiceError> {
+    let RunOptions { fresh, membership, fail, peer_lost } = options;
     // Once: clients made from one value share their tokens.
     let client = config.kafka.as_ref().map(KafkaConfig::client);
     let feed = match (&client, config.files.is_empty()) {
@@ -91,6 +108,12 @@ pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) ->
     };
     let catalog = catalog::open(&config, client.as_ref(), references, &metrics)?;
     let in_force = Arc::clone(catalog.in_force());
+    let cluster = membership.map(|membership| join(&membership, &config, &in_force)).transpose()?;
+    // Every process answers; the first one writes.
+    let first = cluster.as_ref().is_none_or(|peers| peers.process == 0);
+    if cluster.is_some() {
+        exit_when_a_peer_is_lost(peer_lost);
+    }
     let view = SharedView::new(WATCH_BACKLOG);
     let kafka = client.as_ref().map(KafkaWriter::new).transpose().map_err(ServiceError::Kafka)?;
     let kafka = kafka.map(Arc::new);
@@ -102,15 +125,23 @@ pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) ->
             }
         })?;
     }
-    let stores = stores(&config, &metrics)?;
-    let snapshots = snapshots(&config, fresh, &stores, &in_force, &metrics)?;
-    let keeper = snapshots.as_ref().map(|snapshots| Arc::clone(&snapshots.keeper));
+    let stores = if first { stores(&config, &metrics)? } else { Vec::new() };
+    let processes = cluster.as_ref().map_or(1, |peers| peers.sockets.len());
+    let snapshots = match snapshot_dir(&config) {
+        Some(_) if !first => Some(Snapshots { keeper: None, resume: None }),
+        Some((dir, every)) => {
+            let folder = Folder::new(dir, config.snapshots.keep);
+            Some(snapshots(&config, folder, every, fresh, processes, &stores, &in_force, &metrics)?)
+        }
+        None => None,
+    };
+    let keeper = snapshots.as_ref().and_then(|snapshots| snapshots.keeper.clone());
     let resumed_at = snapshots.as_ref().and_then(|snapshots| Some(snapshots.resume.as_ref()?.at));
 
     let publisher = LivePublisher {
         view: Arc::clone(&view),
         stores: stores.iter().map(StoreWriter::mailbox).collect(),
-        kafka: kafka.clone(),
+        kafka: kafka.clone().filter(|_| first),
         topics: config.topics.clone(),
         bounds: config.bounds(),
         metrics: Arc::clone(&metrics),
@@ -127,6 +158,7 @@ pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) ->
         publish: publisher,
         evidence,
         snapshots,
+        cluster: cluster.map(|peers| Cluster { peers, fail: Arc::new(move |error| fail(error)) }),
     })?;
     let server = serve::start(
         config.serve,
@@ -166,28 +198,48 @@ pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) ->
     ended.map_err(ServiceError::from)
 }
 
+/// Connects to the other processes of the cluster.
+fn join(membership: &Membership, config: &Config, in_force: &CatalogInForce) -> Result<Peers, ClusterError> {
+    let hello = Hello {
+        process: membership.process,
+        processes: membership.addresses.len(),
+        workers: config.workers,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        configuration: config.fingerprint(),
+        catalog: format!("{:016x}", in_force.read().catalog.version()),
+    };
+    connect(membership, &hello)
+}
+
+/// The folder of snapshots and how often one is made, where there are any: of Kafka alone.
+fn snapshot_dir(config: &Config) -> Option<(PathBuf, Duration)> {
+    config.kafka.as_ref()?;
+    config.snapshot_dir().zip(config.snapshots.every())
+}
+
 /// The keeper of snapshots, and the snapshot to go on from.
+#[allow(clippy::too_many_arguments)]
 fn snapshots(
     config: &Config,
+    folder: Folder,
+    every: Duration,
     fresh: bool,
+    processes: usize,
     stores: &[StoreWriter],
     in_force: &Arc<CatalogInForce>,
     metrics: &Arc<Metrics>,
-) -> Result<Option<Snapshots>, ServiceError> {
-    let (Some(dir), Some(every), Some(_)) = (config.snapshot_dir(), config.snapshots.every(), &config.kafka) else {
-        return Ok(None);
-    };
-    let folder = Folder::new(dir, config.snapshots.keep);
+) -> Result<Snapshots, ServiceError> {
     let windows = WindowSettings::from(&config.windows);
     let newest = if fresh { None } else { folder.latest()? };
     let resume = newest.map(|snapshot| resume(snapshot, windows, config.tick_ms)).transpose()?;
     // What receivers of incidents were told is in a ledger of their own.
     let mailboxes = stores.iter().filter(|store| store.dependency() != Dependency::Webhook).map(StoreWriter::mailbox);
-    let acknowledged = Arc::new(Acknowledged::new(config.workers, mailboxes.collect()));
+    let workers = config.workers * processes;
+    let acknowledged = Arc::new(Acknowledged::new(workers, mailboxes.collect()));
     let in_force = Arc::clone(in_force);
     let catalog = move || format!("{:016x}", in_force.read().catalog.version());
-    let keeper = Keeper::start(folder, every, windows, config.workers, catalog, acknowledged, Arc::clone(metrics))?;
-    Ok(Some(Snapshots { keeper, resume }))
+    let keeper = Keeper::start(folder, every, windows, workers, catalog, acknowledged, Arc::clone(metrics))?;
+    Ok(Snapshots { keeper: Some(keeper), resume })
 }
 
 fn resume(snapshot: Snapshot, windows: WindowSettings, tick: u64) -> Result<Resume, SnapshotError> {

@@ -62,13 +62,21 @@ impl Service {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn run(mut program: Command, workers: usize, configuration: &str) -> Result<Self> {
+    pub fn run(program: Command, workers: usize, configuration: &str) -> Result<Self> {
+        Self::run_with(program, workers, configuration, &[])
+    }
+
+    /// [`Service::run`], with more arguments.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run_with(mut program: Command, workers: usize, configuration: &str, more: &[String]) -> Result<Self> {
         let dir = RunDir::new(NAME)?;
         let [grpc, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let config = dir.path().join("faultline.yaml");
         let text = format!("serve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{configuration}");
         fs::write(&config, text).map_err(file("write", &config))?;
-        program.args(["run", "--create-tables", "--workers", &workers.to_string(), "--config"]).arg(&config);
+        program.args(["run", "--create-tables", "--workers", &workers.to_string(), "--config"]).arg(&config).args(more);
         let process = ServerProcess::start(NAME, &program, &dir.path().join("faultline.log"))?;
         Ok(Self { process, grpc, metrics, dir })
     }
@@ -135,6 +143,11 @@ impl Service {
     /// It goes on.
     pub fn terminate(&self) -> Result<ExitStatus> {
         self.process.terminate(STOPPED_WITHIN)
+    }
+
+    /// How it has ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.process.ended()
     }
 
     /// The end of what it has logged.

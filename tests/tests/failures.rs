@@ -8,8 +8,6 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)] // Functions that tests share stop the test, as tests do.
 
-#[path = "failures/contents.rs"]
-mod contents;
 #[path = "failures/fault.rs"]
 mod fault;
 #[path = "failures/stage.rs"]

@@ -61,6 +61,7 @@ fn peak_of(config: Config, catalog: Catalog, capture: &std::path::Path) -> Peak 
     let watching = Watching { view: View::default(), peak: Arc::clone(&peak), seen: std::collections::BTreeSet::new() };
     let engine = Engine::start(EngineParts {
         snapshots: None,
+        cluster: None,
         rows: CatalogRows::of(&catalog),
         config: Arc::new(config),
         catalog: CatalogInForce::fixed(Arc::new(catalog)),

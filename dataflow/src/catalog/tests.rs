@@ -121,6 +121,7 @@ fn every_record_is_judged_by_the_catalog_of_its_epoch_on_every_worker() {
     let in_force = CatalogInForce::fixed(Arc::clone(&first));
     let engine = Engine::start(EngineParts {
         snapshots: None,
+        cluster: None,
         config: Arc::new(config),
         rows: CatalogRows::of(&first),
         catalog: Arc::clone(&in_force),
@@ -219,6 +220,7 @@ fn a_change_before_workers_have_begun_is_one_of_now() {
     let begin = wall_clock();
     let engine = Engine::start(EngineParts {
         snapshots: None,
+        cluster: None,
         config: Arc::new(Config { workers: 1, tick_ms: 5, ..Config::default() }),
         rows: CatalogRows::of(&catalog(0)),
         catalog: Arc::clone(&in_force),

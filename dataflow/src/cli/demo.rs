@@ -89,6 +89,7 @@ fn serve(args: &Args, config: &Arc<Config>, index: &Arc<ReplayIndex>, catalog: A
     let in_force = CatalogInForce::fixed(Arc::clone(&catalog));
     let engine = Engine::start(EngineParts {
         snapshots: None,
+        cluster: None,
         config: Arc::clone(config),
         rows: CatalogRows::of(&catalog),
         catalog: Arc::clone(&in_force),

@@ -5,8 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use super::{Exit, Failure, replay::configured};
 use crate::{
     catalog::CatalogError,
+    causes::WithCauses,
+    cluster::{ClusterError, Membership},
     engine::EngineError,
-    service::{self, ServiceError},
+    service::{self, RunOptions, ServiceError},
     snapshot::SnapshotError,
     sources::kafka::KafkaSourceError,
 };
@@ -27,6 +29,15 @@ pub struct Args {
     /// ones take their places.
     #[arg(long)]
     fresh: bool,
+    /// How many processes the cluster has.
+    #[arg(long, requires = "process", requires = "hosts")]
+    processes: Option<usize>,
+    /// Which of them this is, from 0.
+    #[arg(long, requires = "processes")]
+    process: Option<usize>,
+    /// A file with a line of host:port for each process, at which the others reach it.
+    #[arg(long, requires = "processes")]
+    hosts: Option<PathBuf>,
 }
 
 impl From<ServiceError> for Failure {
@@ -37,16 +48,44 @@ impl From<ServiceError> for Failure {
                 Exit::Usage
             }
             ServiceError::Kafka(_)
-            | ServiceError::Catalog(CatalogError::Unreachable { .. } | CatalogError::Slow { .. })
-            | ServiceError::Engine(EngineError::Kafka(KafkaSourceError::Unreachable { .. })) => Exit::Unreachable,
-            ServiceError::Catalog(CatalogError::Thread(_)) => Exit::Internal,
-            ServiceError::Catalog(_) | ServiceError::Registries(_) => Exit::Usage,
-            ServiceError::Engine(EngineError::Kafka(_) | EngineError::Evidence { .. }) => Exit::Usage,
-            ServiceError::Snapshot(SnapshotError::Thread(_)) => Exit::Internal,
-            ServiceError::Snapshot(_) | ServiceError::Engine(EngineError::Snapshot(_)) => Exit::Usage,
-            ServiceError::Engine(_) | ServiceError::Thread(_) => Exit::Internal,
+            | ServiceError::Catalog(CatalogError::Unreachable { .. } | CatalogError::Slow { .. }) => Exit::Unreachable,
+            ServiceError::Catalog(CatalogError::Thread(_)) | ServiceError::Snapshot(SnapshotError::Thread(_)) => {
+                Exit::Internal
+            }
+            ServiceError::Cluster(ClusterError::Connection { .. }) => Exit::Unreachable,
+            ServiceError::Catalog(_)
+            | ServiceError::Registries(_)
+            | ServiceError::Snapshot(_)
+            | ServiceError::Cluster(_) => Exit::Usage,
+            ServiceError::Engine(error) => engine_exit(error),
+            ServiceError::Thread(_) => Exit::Internal,
         };
         Self::new(exit, &error)
+    }
+}
+
+/// Ends a process of a cluster whose worker cannot go on.
+fn fail(error: &EngineError) {
+    let exit = engine_exit(error);
+    eprintln!("error: {}", WithCauses(error));
+    std::process::exit(exit as i32);
+}
+
+/// Ends a process that has lost another one of its cluster.
+fn peer_lost(reason: &str) {
+    eprintln!(
+        "error: another process of the cluster is gone ({reason}); this one cannot go on without it: start all again, they go \
+         on from the newest snapshot"
+    );
+    std::process::exit(Exit::PeerLost as i32);
+}
+
+fn engine_exit(error: &EngineError) -> Exit {
+    match error {
+        EngineError::Kafka(KafkaSourceError::Unreachable { .. }) => Exit::Unreachable,
+        EngineError::Kafka(_) | EngineError::Evidence { .. } | EngineError::Snapshot(_) => Exit::Usage,
+        EngineError::PeerSilent(_) => Exit::PeerLost,
+        EngineError::Start(_) | EngineError::Worker(_) => Exit::Internal,
     }
 }
 
@@ -55,7 +94,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.create_tables {
         service::create_tables(&config)?;
     }
-    service::run(config, args.fresh, |server| {
+    let membership = match (args.processes, args.process, &args.hosts) {
+        (Some(processes), Some(process), Some(hosts)) => {
+            Some(Membership::read(processes, process, hosts).map_err(ServiceError::from)?)
+        }
+        _ => None,
+    };
+    let options = RunOptions { fresh: args.fresh, membership, fail, peer_lost };
+    service::run(config, options, |server| {
         println!("serving gRPC at {}, metrics at http://{}/metrics", server.grpc, server.metrics);
     })?;
     Ok(Exit::Fine)

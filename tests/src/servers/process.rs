@@ -142,7 +142,8 @@ impl ServerProcess {
         fs::read(&self.log).map_or_else(|unreadable| unreadable.to_string(), |text| tail(&text))
     }
 
-    fn ended(&self) -> Option<ExitStatus> {
+    /// How it has ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
     }
 }

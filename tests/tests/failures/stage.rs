@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use faultline_tests::contents::Contents;
 use faultline_tests::proxy::Proxy;
 use faultline_tests::scenario::orders;
 use faultline_tests::servers::{
@@ -14,7 +15,6 @@ use faultline_tests::servers::{
 use faultline_tests::service::{CONTROL_TOPICS, Service};
 use serde_json::Value;
 
-use super::contents::Contents;
 use super::fault::{Fault, Target};
 
 const DATA: &str = "raw.orders.events";

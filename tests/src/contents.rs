@@ -1,5 +1,7 @@
 //! What the stores hold, without what depends on when it was found out.
 
+#![allow(clippy::unwrap_used)] // What tests share stops the test, as tests do.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -22,6 +24,9 @@ impl Contents {
     }
 
     /// Adds the tables of the embedded store.
+    ///
+    /// # Panics
+    /// It cannot be read.
     pub fn add_sqlite(&mut self, database: &Path) {
         let connection = Connection::open(database).unwrap();
         for table in TABLES {
@@ -36,16 +41,21 @@ impl Contents {
     }
 
     /// Whether there is something everywhere.
+    #[must_use]
     pub fn is_whole(&self) -> bool {
         self.0.values().all(|rows| !rows.is_empty())
     }
 
     /// How many rows each place has.
+    #[must_use]
     pub fn counts(&self) -> BTreeMap<&str, usize> {
         self.0.iter().map(|(place, rows)| (place.as_str(), rows.len())).collect()
     }
 
     /// Stops the test where other contents differ, and shows in what.
+    ///
+    /// # Panics
+    /// They differ.
     pub fn assert_same(&self, other: &Self, what: &str) {
         for (place, rows) in &self.0 {
             let none = BTreeSet::new();
