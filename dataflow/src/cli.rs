@@ -14,6 +14,7 @@ mod demo;
 mod replay;
 mod run;
 mod snapshot;
+mod supervise;
 mod validate;
 
 /// Says which data breaks its contract, why, and what it reaches.
@@ -42,6 +43,8 @@ enum Command {
     Check(check::Args),
     /// Print every setting of the configuration with its default.
     Configuration(configuration::Args),
+    /// Run the service, and start it again when it ends by a failure.
+    Supervise(supervise::Args),
     /// Look at snapshots: what a restart would resume from.
     Snapshot(snapshot::Args),
     /// Judge records one by one: evidence on stdout.
@@ -109,6 +112,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Configuration(args) => Ok(configuration::run(&args)),
         Command::Snapshot(args) => snapshot::run(&args),
+        Command::Supervise(args) => supervise::run(&args),
         Command::Validate(args) => validate::run(&args),
     };
     match ended {

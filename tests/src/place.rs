@@ -94,6 +94,19 @@ impl Place {
     /// It cannot be started.
     #[must_use]
     pub fn serve_process(&self, hosts: &Hosts, process: usize, workers: usize, more: &str) -> Service {
+        self.process(hosts, process, workers, more, &["run"])
+    }
+
+    /// [`Place::serve_process`], under a supervisor.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn supervise_process(&self, hosts: &Hosts, process: usize, workers: usize) -> Service {
+        self.process(hosts, process, workers, "", &["supervise", "--"])
+    }
+
+    fn process(&self, hosts: &Hosts, process: usize, workers: usize, more: &str, command: &[&str]) -> Service {
         let mut program = Command::new(program().unwrap());
         program.args(["--log", "info"]);
         let args = [
@@ -104,7 +117,7 @@ impl Place {
             "--hosts".to_owned(),
             hosts.path.display().to_string(),
         ];
-        Service::run_with(program, workers, &self.configuration(process, more), &args).unwrap()
+        Service::run_with(program, command, workers, &self.configuration(process, more), &args).unwrap()
     }
 
     /// All processes of a cluster, once they are ready.

@@ -63,20 +63,26 @@ impl Service {
     /// # Errors
     /// It cannot be started.
     pub fn run(program: Command, workers: usize, configuration: &str) -> Result<Self> {
-        Self::run_with(program, workers, configuration, &[])
+        Self::run_with(program, &["run"], workers, configuration, &[])
     }
 
-    /// [`Service::run`], with more arguments.
+    /// [`Service::run`] by another command than `run`, with more arguments.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn run_with(mut program: Command, workers: usize, configuration: &str, more: &[String]) -> Result<Self> {
+    pub fn run_with(
+        mut program: Command,
+        command: &[&str],
+        workers: usize,
+        configuration: &str,
+        more: &[String],
+    ) -> Result<Self> {
         let dir = RunDir::new(NAME)?;
         let [grpc, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let config = dir.path().join("faultline.yaml");
         let text = format!("serve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{configuration}");
         fs::write(&config, text).map_err(file("write", &config))?;
-        program.args(["run", "--create-tables", "--workers", &workers.to_string(), "--config"]).arg(&config).args(more);
+        program.args(command).args(["--create-tables", "--workers", &workers.to_string(), "--config"]).arg(&config).args(more);
         let process = ServerProcess::start(NAME, &program, &dir.path().join("faultline.log"))?;
         Ok(Self { process, grpc, metrics, dir })
     }

@@ -120,3 +120,35 @@ fn a_peer_may_be_late_and_one_that_is_configured_otherwise_is_refused_by_name() 
         assert!(log.contains(other) && log.contains("its configuration is"), "{log}");
     }
 }
+
+#[test]
+fn supervisors_bring_a_cluster_back_and_it_answers_anew() {
+    let place = Place::new();
+    let hosts = place.hosts::<2>();
+    let cluster: Vec<_> = (0..2).map(|process| place.supervise_process(&hosts, process, 1)).collect();
+    cluster.iter().for_each(|service| service.wait_until_ready().unwrap());
+    wait_until("a snapshot is kept", &cluster[0], || snapshots_kept(&cluster[0]) >= 1);
+    let closed = |service: &Service| {
+        let text = service.get("/metrics").unwrap_or_default();
+        let epoch = text.lines().find_map(|line| line.strip_prefix("faultline_epoch_milliseconds "));
+        epoch.and_then(|epoch| epoch.parse::<u64>().ok()).unwrap_or(0)
+    };
+    // The process behind a supervisor, by its parent.
+    let child = |service: &Service| {
+        let children = format!("/proc/{0}/task/{0}/children", service.pid());
+        std::fs::read_to_string(children).unwrap().trim().to_owned()
+    };
+    let (killed, other) = (child(&cluster[1]), child(&cluster[0]));
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    assert!(std::process::Command::new("kill").args(["-9", &killed]).status().unwrap().success());
+    let begin = Instant::now();
+    for service in &cluster {
+        wait_until("an epoch after the kill is closed", service, || closed(service) > before + 200);
+    }
+    println!("after a kill, answers are fresh in all processes after {:?}", begin.elapsed());
+    assert_ne!(child(&cluster[1]), killed);
+    assert_ne!(child(&cluster[0]), other, "the one that lost it was started again too");
+    for service in &cluster {
+        assert_eq!(service.terminate().unwrap().code(), Some(0), "{}", service.log_tail());
+    }
+}
