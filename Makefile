@@ -6,9 +6,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVERS := $(or $(FAULTLINE_SERVERS),.servers)
 DENY_VERSION := 0.20.2
 DENY := $(SERVERS)/bin/cargo-deny-$(DENY_VERSION)
+DEPLOY_LINT := $(SERVERS)/deploy-lint.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz reference fmt lint unit doc deny check-examples audit fast bench machine scenario clean-servers
+.PHONY: help demo test fuzz reference fmt deploy-lint lint unit doc deny check-examples audit fast bench machine scenario clean-servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -17,7 +18,7 @@ demo: ## Replay the bundled orders incident through the whole engine
 	$(CARGO) run --bin faultline -- demo
 
 # In this order: what fails quickest first, and clippy before tests so that the test run is not lost to a warning.
-test: machine fmt lint unit doc deny check-examples ## Everything that must hold before a merge (real servers included)
+test: machine fmt deploy-lint lint unit doc deny check-examples ## Everything that must hold before a merge (real servers included)
 
 fast: ## Unit tests of contracts and operators, no servers
 	$(CARGO) test -p faultline-contracts -p faultline-operators
@@ -50,6 +51,16 @@ machine: ## Install the system packages that are missing
 fmt:
 	$(CARGO) fmt --all -- --check
 
+deploy-lint: machine $(DEPLOY_LINT)/requirements.txt ## The files of deploy/: image, manifests, units, IAM policy (deploy/README.md)
+	$(DEPLOY_LINT)/bin/python -B deploy/lint/lint.py deploy
+	$(DEPLOY_LINT)/bin/python -B deploy/lint/broken.py deploy
+
+# The list is copied last, so that an environment with it is complete.
+$(DEPLOY_LINT)/requirements.txt: deploy/lint/requirements.txt
+	python3 -m venv --clear $(DEPLOY_LINT)
+	$(DEPLOY_LINT)/bin/pip install --quiet --disable-pip-version-check --no-input --no-deps -r $<
+	cp $< $@
+
 lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
@@ -68,11 +79,16 @@ $(DENY):
 	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --debug --no-track --force --root $(SERVERS)
 	mv $(SERVERS)/bin/cargo-deny $@
 
+# The last one reads a configuration, with no record to judge and, without credentials, nobody to ask.
 check-examples:
 	@set -e; for catalog in contracts/examples/*/catalog.yaml; do \
 		echo "faultline check $${catalog%/catalog.yaml}"; \
 		$(CARGO) run --locked --quiet --bin faultline -- check "$${catalog%/catalog.yaml}"; \
 	done
+	@echo "faultline reads deploy/msk/faultline.yaml"
+	@env -u AWS_ACCESS_KEY_ID -u AWS_PROFILE AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
+		AWS_EC2_METADATA_DISABLED=true $(CARGO) run --locked --quiet --bin faultline -- --log error replay \
+		--config deploy/msk/faultline.yaml --catalog contracts/examples/payments --input /dev/null > /dev/null
 
 clean-servers: ## Remove the servers that tests have installed
 	rm -rf $(SERVERS)
