@@ -77,6 +77,14 @@ pub enum EngineError {
     /// The snapshot to go on from is not one.
     #[error("cannot go on from the snapshot: {0}; start anew with --fresh")]
     Snapshot(#[source] RowError),
+    /// A worker's evidence cannot be written any more.
+    #[error("worker {worker} stopped: {message}")]
+    EvidenceEnded {
+        /// The worker.
+        worker: usize,
+        /// Why, and what to do.
+        message: String,
+    },
     /// A worker panicked.
     #[error("a worker failed: {0}; this is a defect")]
     Worker(String),
@@ -159,6 +167,14 @@ pub struct Resume {
     pub positions: BTreeMap<TopicPartition, Position>,
     /// The epoch at which it goes on, later than its own.
     pub at: u64,
+}
+
+impl<P> EngineParts<P, ()> {
+    /// The same with what makes each worker's evidence output.
+    pub fn with_evidence<E>(self, evidence: E) -> EngineParts<P, E> {
+        let Self { config, catalog, rows, feed, schemas, metrics, publish, evidence: (), snapshots } = self;
+        EngineParts { config, catalog, rows, feed, schemas, metrics, publish, evidence, snapshots }
+    }
 }
 
 /// A running engine.
@@ -299,10 +315,7 @@ impl Engine {
                 }
                 (Feed::Kafka(_), Some(cluster)) => run.live_kafka(worker, Arc::clone(cluster)),
                 (Feed::Kafka(_), None) => Ok(()),
-                (Feed::Files, _) => {
-                    run.live_files(worker);
-                    Ok(())
-                }
+                (Feed::Files, _) => run.live_files(worker),
             };
             // One worker alone cannot go on: its share of the partitions would be missing without anybody noticing.
             if ended.is_err() {
@@ -567,7 +580,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
         };
         let mut source = KafkaSource::connect(options, &mut self.intake)?;
         let keeper = self.shared.keeper.clone();
-        let all_durable = self.live(worker, |intake, catalog, now| {
+        let ended = self.live(worker, |intake, catalog, now| {
             source.follow_catalog(catalog);
             let taken = source.poll(BATCH, now, intake);
             source.commit(COMMIT_EVERY, intake.epoch(), || {
@@ -576,17 +589,17 @@ impl<E: EvidenceOutput> Run<'_, E> {
             });
             taken
         });
-        source.finish(all_durable);
-        Ok(())
+        source.finish(matches!(ended, Ok(true)));
+        ended.map(drop)
     }
 
-    fn live_files(self, worker: &mut Worker) {
+    fn live_files(self, worker: &mut Worker) -> Result<(), EngineError> {
         let Config { files, topics, windows, limits, .. } = self.config;
         // An envelope escapes its payload, at worst six bytes for one.
         let longest = limits.record_bytes.saturating_mul(6).saturating_add(1 << 20);
         let mut source =
             FileSource::new(files, worker.index(), worker.peers(), topics, windows.future_ms as i64, longest);
-        self.live(worker, |intake, _catalog, now| source.poll(BATCH, now, intake));
+        self.live(worker, |intake, _catalog, now| source.poll(BATCH, now, intake)).map(drop)
     }
 
     /// Runs until told to stop; says whether all evidence is where it was to go. `poll` is given the catalog in force.
@@ -594,7 +607,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
         mut self,
         worker: &mut Worker,
         mut poll: impl FnMut(&mut WorkerIntake<E>, &Arc<Catalog>, UnixMillis) -> usize,
-    ) -> bool {
+    ) -> Result<bool, EngineError> {
         let tick = self.config.tick_ms;
         let mut was_active = false;
         while !self.shared.stop.load(Ordering::Relaxed) {
@@ -624,6 +637,9 @@ impl<E: EvidenceOutput> Run<'_, E> {
             let due = self.inputs.epoch() + if active || asked { tick } else { IDLE_TICK_MS.max(tick) };
             if epoch >= due {
                 self.close_epoch(epoch);
+                if let Some(message) = self.intake.evidence_mut().ended() {
+                    return Err(EngineError::EvidenceEnded { worker: self.worker, message });
+                }
             }
             if taken > 0 {
                 worker.step();
@@ -633,7 +649,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
             }
         }
         self.cut_last(worker);
-        self.finish()
+        Ok(self.finish())
     }
 
     /// Has the state of all workers cut at one epoch, after the last record, and handed to the keeper.

@@ -7,7 +7,7 @@ use faultline_sinks::{
     SinkError,
     dynamodb::{DynamoStore, create_table},
     gremlin::GremlinStore,
-    kafka::{KafkaSettings, KafkaWriter, ensure_topics},
+    kafka::{Fenced, KafkaSettings, KafkaWriter, TakeOver, ensure_topics},
     sqlite::SqliteStore,
     webhook::WebhookStore,
 };
@@ -23,8 +23,9 @@ use crate::{
     metrics::Metrics,
     outputs::{
         changes::LivePublisher,
-        evidence::{FileEvidence, KafkaEvidence, NoEvidence},
+        evidence::{FileEvidence, KafkaEvidence, NoEvidence, evidence_topic},
         store_writer::StoreWriter,
+        transactional::TransactionalEvidence,
     },
     registry::{Registries, RegistriesError, SchemaSource},
     serve::{self, Limits, Parts, ServeError, Server},
@@ -116,8 +117,8 @@ pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) ->
         metrics: Arc::clone(&metrics),
         resumed_at,
     };
-    let evidence = evidence_outputs(&config, kafka, &metrics);
-    let engine = Engine::start(EngineParts {
+    let fenced = take_over(&config, client.as_ref())?;
+    let parts = EngineParts {
         config: Arc::clone(&config),
         rows: catalog.rows().clone(),
         catalog: Arc::clone(&in_force),
@@ -125,9 +126,14 @@ pub fn run(config: Arc<Config>, fresh: bool, listening: impl FnOnce(&Server)) ->
         schemas: registries.map(|registries| registries as Arc<dyn SchemaSource>),
         metrics: Arc::clone(&metrics),
         publish: publisher,
-        evidence,
+        evidence: (),
         snapshots,
-    })?;
+    };
+    // Two engines, compiled apart: one that resumes looks at each record whether its evidence is there.
+    let engine = match fenced {
+        Some(fenced) => Engine::start(parts.with_evidence(transactional_outputs(fenced, &metrics))),
+        None => Engine::start(parts.with_evidence(evidence_outputs(&config, kafka, &metrics))),
+    }?;
     let server = serve::start(
         config.serve,
         Parts {
@@ -296,6 +302,27 @@ pub fn create_tables(config: &Config) -> Result<(), ServiceError> {
 fn open_store(dir: &PathBuf) -> Result<SqliteStore, SinkError> {
     std::fs::create_dir_all(dir).map_err(|source| SinkError::File { action: "create", path: dir.clone(), source })?;
     SqliteStore::open(dir.join("faultline.db"))
+}
+
+/// Fences the instance before this one where evidence is to be written exactly once.
+fn take_over(config: &Config, client: Option<&KafkaSettings>) -> Result<Option<Arc<Fenced>>, ServiceError> {
+    match (client, &config.kafka) {
+        (Some(client), Some(KafkaConfig { exactly_once: true, group, .. })) => {
+            let (group, workers) = (group.clone(), config.workers);
+            let options = TakeOver { group, topic: evidence_topic(&config.topics), workers };
+            Fenced::take_over(client, options).map(Some).map_err(ServiceError::Kafka)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Evidence goes to Kafka by each worker's transactions.
+fn transactional_outputs(
+    fenced: Arc<Fenced>,
+    metrics: &Arc<Metrics>,
+) -> impl Fn(usize) -> Result<TransactionalEvidence, String> + Send + Sync + 'static {
+    let metrics = Arc::clone(metrics);
+    move |worker| TransactionalEvidence::new(&fenced, worker, Arc::clone(&metrics)).map_err(|error| error.to_string())
 }
 
 /// Evidence goes to Kafka where there is Kafka, else to files where there is a folder, else nowhere.

@@ -137,6 +137,14 @@ impl Service {
         self.process.terminate(STOPPED_WITHIN)
     }
 
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// It goes on.
+    pub fn wait_for_end(&self) -> Result<ExitStatus> {
+        self.process.wait_for_end(STOPPED_WITHIN, "it was to end by itself")
+    }
+
     /// The end of what it has logged.
     pub fn log_tail(&self) -> String {
         self.process.log_tail()

@@ -41,7 +41,9 @@ impl From<ServiceError> for Failure {
             | ServiceError::Engine(EngineError::Kafka(KafkaSourceError::Unreachable { .. })) => Exit::Unreachable,
             ServiceError::Catalog(CatalogError::Thread(_)) => Exit::Internal,
             ServiceError::Catalog(_) | ServiceError::Registries(_) => Exit::Usage,
-            ServiceError::Engine(EngineError::Kafka(_) | EngineError::Evidence { .. }) => Exit::Usage,
+            ServiceError::Engine(
+                EngineError::Kafka(_) | EngineError::Evidence { .. } | EngineError::EvidenceEnded { .. },
+            ) => Exit::Usage,
             ServiceError::Snapshot(SnapshotError::Thread(_)) => Exit::Internal,
             ServiceError::Snapshot(_) | ServiceError::Engine(EngineError::Snapshot(_)) => Exit::Usage,
             ServiceError::Engine(_) | ServiceError::Thread(_) => Exit::Internal,
