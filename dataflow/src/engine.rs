@@ -95,6 +95,14 @@ pub enum EngineError {
     /// Another process is connected, and does nothing.
     #[error("no epoch has closed for {0:?}: another process of the cluster is there and does nothing")]
     PeerSilent(Duration),
+    /// A worker's evidence cannot be written any more.
+    #[error("worker {worker} stopped: {message}")]
+    EvidenceEnded {
+        /// The worker.
+        worker: usize,
+        /// Why, and what to do.
+        message: String,
+    },
     /// A worker panicked.
     #[error("a worker failed: {0}; this is a defect")]
     Worker(String),
@@ -187,6 +195,14 @@ pub struct Resume {
     pub positions: BTreeMap<TopicPartition, Position>,
     /// The epoch at which it goes on, later than its own.
     pub at: u64,
+}
+
+impl<P> EngineParts<P, ()> {
+    /// The same with what makes each worker's evidence output.
+    pub fn with_evidence<E>(self, evidence: E) -> EngineParts<P, E> {
+        let Self { config, catalog, rows, feed, schemas, metrics, publish, evidence: (), snapshots, cluster } = self;
+        EngineParts { config, catalog, rows, feed, schemas, metrics, publish, evidence, snapshots, cluster }
+    }
 }
 
 /// A running engine.
@@ -698,7 +714,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
         };
         let mut source = KafkaSource::connect(options, &mut self.intake)?;
         let shared = Arc::clone(self.shared);
-        let all_durable = self.live(worker, |intake, catalog, now| {
+        let ended = self.live(worker, |intake, catalog, now| {
             source.follow_catalog(catalog);
             let taken = source.poll(BATCH, now, intake);
             source.commit(COMMIT_EVERY, intake.epoch(), || {
@@ -706,9 +722,9 @@ impl<E: EvidenceOutput> Run<'_, E> {
                 intake.durable_before().min(if shared.snapshots { covered } else { u64::MAX })
             });
             taken
-        })?;
-        source.finish(all_durable);
-        Ok(())
+        });
+        source.finish(matches!(ended, Ok(true)));
+        ended.map(drop)
     }
 
     fn live_files(mut self, worker: &mut Worker) -> Result<(), EngineError> {
@@ -758,6 +774,9 @@ impl<E: EvidenceOutput> Run<'_, E> {
             let due = self.inputs.epoch() + if active || asked { tick } else { IDLE_TICK_MS.max(tick) };
             if epoch >= due {
                 self.close_epoch(epoch);
+                if let Some(message) = self.intake.evidence_mut().ended() {
+                    return Err(EngineError::EvidenceEnded { worker: self.worker, message });
+                }
             }
             if taken > 0 {
                 worker.step();

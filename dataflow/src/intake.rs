@@ -63,6 +63,33 @@ pub trait EvidenceOutput {
     /// All evidence of epochs up to `epoch` has been written.
     fn close_epoch(&mut self, epoch: u64);
 
+    /// Whether it goes on where evidence of an earlier run ends, to the record. What it is not asked for otherwise:
+    /// [`EvidenceOutput::written_before`] and [`EvidenceOutput::reached`].
+    fn resumes() -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
+    /// The offset before which an earlier run has written all evidence of a partition, if it has written any. It is asked
+    /// once, before the partition's first record.
+    fn written_before(&mut self, partition: &TopicPartition) -> Option<i64> {
+        let _ = partition;
+        None
+    }
+
+    /// All evidence that there will be of a partition's records before the offset `next` has been written. To be told
+    /// before an epoch is closed, of partitions that have moved in it.
+    fn reached(&mut self, partition: &TopicPartition, next: i64) {
+        let _ = (partition, next);
+    }
+
+    /// Why no evidence can be written any more, if so: the worker has to end.
+    fn ended(&self) -> Option<String> {
+        None
+    }
+
     /// Of epochs before this one, all evidence that was written is where it was to go. `u64::MAX` while none is on its
     /// way.
     fn durable_before(&self) -> u64 {
@@ -85,6 +112,9 @@ impl<T: EvidenceOutput + ?Sized> EvidenceOutput for Box<T> {
     }
     fn durable_before(&self) -> u64 {
         (**self).durable_before()
+    }
+    fn ended(&self) -> Option<String> {
+        (**self).ended()
     }
     fn finish(&mut self) {
         (**self).finish();
@@ -248,6 +278,11 @@ impl<E: EvidenceOutput> WorkerIntake<E> {
                 let key = Some(range.dataset.urn.as_str());
                 self.evidence.write(self.epoch, key, range.id, evidence.timestamp, &self.json);
             }
+            if E::resumes()
+                && let Some(next) = lane.written_before()
+            {
+                self.evidence.reached(&lane.partition, next);
+            }
             let rows = if lane.data { &mut pending.progress } else { &mut pending.control_progress };
             rows.push(lane.progress());
         }
@@ -283,6 +318,10 @@ impl<E: EvidenceOutput> WorkerIntake<E> {
             let start = event_time.floor_to(options.window_ms);
             let topic = &lane.partition.topic;
             tallies.count(dataset, start, &judgement, id, topic, |producer| intern(producers, producer));
+        }
+        if E::resumes() && at.offset < lane.evidence_from {
+            // It has its evidence. No range begins before that offset, so that none reaches over it.
+            return true;
         }
         if judgement.result == GateResult::Pass {
             match (options.pass, judgement.dataset) {
@@ -432,6 +471,19 @@ impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
         let TopicPartition { topic, partition } = &begin.partition;
         self.lanes.of(topic, *partition, role == TopicRole::Data).begin(begin.position.next);
         self.pending.begins.push(begin);
+    }
+
+    fn reads_on(&mut self, partition: &TopicPartition, at: i64, end: i64, anew: bool) {
+        if !E::resumes() {
+            return;
+        }
+        let Self { lanes, evidence, .. } = self;
+        let lane = lanes.of(&partition.topic, partition.partition, true);
+        if !lane.begun {
+            lane.resume(at, end, evidence.written_before(partition));
+        } else if anew {
+            lane.resume(at, end, None);
+        }
     }
 
     fn rejected(&mut self, reason: &'static str, detail: &dyn Display) {

@@ -41,6 +41,11 @@ struct StoreOutcomeLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LookupLabel {
     registry: &'static str,
     outcome: &'static str,
@@ -181,6 +186,8 @@ pub struct Metrics {
     store_changes: Family<StoreOutcomeLabel, Counter>,
     /// Failed attempts of sinks.
     sink_errors: Family<KindLabel, Counter>,
+    /// Transactions of evidence, by what became of them.
+    transactions: Family<OutcomeLabel, Counter>,
     /// Schemas of registries in memory.
     pub registry_schemas: Gauge<i64, AtomicI64>,
     /// What became of look-ups of schemas.
@@ -209,6 +216,7 @@ impl Metrics {
             store_queue: Family::default(),
             store_changes: Family::default(),
             sink_errors: Family::default(),
+            transactions: Family::default(),
             registry_schemas: Gauge::default(),
             registry_lookups: Family::default(),
         };
@@ -241,6 +249,7 @@ impl Metrics {
                 metrics.store_changes.clone(),
             );
             registry.register("sink_errors", "Failed attempts of sinks", metrics.sink_errors.clone());
+            registry.register("transactions", "Transactions of evidence by outcome", metrics.transactions.clone());
             registry.register("registry_schemas", "Schemas of registries in memory", metrics.registry_schemas.clone());
             let lookups = "Look-ups of schemas by registry and outcome, those that were not begun included";
             registry.register("registry_lookups", lookups, metrics.registry_lookups.clone());
@@ -259,6 +268,13 @@ impl Metrics {
     /// Counts a failed attempt of a sink.
     pub fn sink_error(&self, kind: &'static str) {
         self.sink_errors.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// Counts transactions of evidence, by what became of them.
+    pub fn transactions(&self, outcome: &'static str, count: u64) {
+        if count > 0 {
+            self.transactions.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+        }
     }
 
     /// Counts a look-up of a schema, and says how many there have been of that outcome.

@@ -1,7 +1,7 @@
 //! Where a live service's results go: evidence, signals and incidents to Kafka topics or JSON lines, state to stores.
 //!
 //! ```text
-//! worker ──► evidence output (Kafka, which pushes back on its source; or files)
+//! worker ──► evidence output (Kafka, plain or by transactions, which pushes back on its source; or files)
 //! closed epoch ──► LivePublisher ─┬─► view ──► gRPC
 //!                                 ├─► signal and incident topics
 //!                                 └─► one Mailbox a store ──► its StoreWriter thread ──► SQLite, DynamoDB, Gremlin, …
@@ -15,3 +15,4 @@ pub mod changes;
 pub mod evidence;
 pub mod mailbox;
 pub mod store_writer;
+pub mod transactional;

@@ -7,7 +7,7 @@ use faultline_sinks::{
     SinkError,
     dynamodb::{DynamoStore, create_table},
     gremlin::GremlinStore,
-    kafka::{KafkaSettings, KafkaWriter, ensure_topics},
+    kafka::{Fenced, KafkaSettings, KafkaWriter, TakeOver, ensure_topics},
     sqlite::SqliteStore,
     webhook::WebhookStore,
 };
@@ -24,8 +24,9 @@ use crate::{
     metrics::Metrics,
     outputs::{
         changes::LivePublisher,
-        evidence::{FileEvidence, KafkaEvidence, NoEvidence},
+        evidence::{FileEvidence, KafkaEvidence, NoEvidence, evidence_topic},
         store_writer::StoreWriter,
+        transactional::TransactionalEvidence,
     },
     registry::{Registries, RegistriesError, SchemaSource},
     serve::{self, Limits, Parts, ServeError, Server},
@@ -63,6 +64,9 @@ pub enum ServiceError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Transactions of several processes are not fenced as one.
+    #[error("kafka.exactly_once is for one process: leave out --processes, or exactly_once")]
+    ExactlyOnceInCluster,
     /// The processes do not come together.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -108,6 +112,9 @@ pub fn run(config: Arc<Config>, options: RunOptions, listening: impl FnOnce(&Ser
     };
     let catalog = catalog::open(&config, client.as_ref(), references, &metrics)?;
     let in_force = Arc::clone(catalog.in_force());
+    if membership.is_some() && config.kafka.as_ref().is_some_and(|kafka| kafka.exactly_once) {
+        return Err(ServiceError::ExactlyOnceInCluster);
+    }
     let cluster = membership.map(|membership| join(&membership, &config, &in_force)).transpose()?;
     // Every process answers; the first one writes.
     let first = cluster.as_ref().is_none_or(|peers| peers.process == 0);
@@ -147,8 +154,8 @@ pub fn run(config: Arc<Config>, options: RunOptions, listening: impl FnOnce(&Ser
         metrics: Arc::clone(&metrics),
         resumed_at,
     };
-    let evidence = evidence_outputs(&config, kafka, &metrics);
-    let engine = Engine::start(EngineParts {
+    let fenced = take_over(&config, client.as_ref())?;
+    let parts = EngineParts {
         config: Arc::clone(&config),
         rows: catalog.rows().clone(),
         catalog: Arc::clone(&in_force),
@@ -156,10 +163,15 @@ pub fn run(config: Arc<Config>, options: RunOptions, listening: impl FnOnce(&Ser
         schemas: registries.map(|registries| registries as Arc<dyn SchemaSource>),
         metrics: Arc::clone(&metrics),
         publish: publisher,
-        evidence,
+        evidence: (),
         snapshots,
         cluster: cluster.map(|peers| Cluster { peers, fail: Arc::new(move |error| fail(error)) }),
-    })?;
+    };
+    // Two engines, compiled apart: one that resumes looks at each record whether its evidence is there.
+    let engine = match fenced {
+        Some(fenced) => Engine::start(parts.with_evidence(transactional_outputs(fenced, &metrics))),
+        None => Engine::start(parts.with_evidence(evidence_outputs(&config, kafka, &metrics))),
+    }?;
     let server = serve::start(
         config.serve,
         Parts {
@@ -348,6 +360,27 @@ pub fn create_tables(config: &Config) -> Result<(), ServiceError> {
 fn open_store(dir: &PathBuf) -> Result<SqliteStore, SinkError> {
     std::fs::create_dir_all(dir).map_err(|source| SinkError::File { action: "create", path: dir.clone(), source })?;
     SqliteStore::open(dir.join("faultline.db"))
+}
+
+/// Fences the instance before this one where evidence is to be written exactly once.
+fn take_over(config: &Config, client: Option<&KafkaSettings>) -> Result<Option<Arc<Fenced>>, ServiceError> {
+    match (client, &config.kafka) {
+        (Some(client), Some(KafkaConfig { exactly_once: true, group, .. })) => {
+            let (group, workers) = (group.clone(), config.workers);
+            let options = TakeOver { group, topic: evidence_topic(&config.topics), workers };
+            Fenced::take_over(client, options).map(Some).map_err(ServiceError::Kafka)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Evidence goes to Kafka by each worker's transactions.
+fn transactional_outputs(
+    fenced: Arc<Fenced>,
+    metrics: &Arc<Metrics>,
+) -> impl Fn(usize) -> Result<TransactionalEvidence, String> + Send + Sync + 'static {
+    let metrics = Arc::clone(metrics);
+    move |worker| TransactionalEvidence::new(&fenced, worker, Arc::clone(&metrics)).map_err(|error| error.to_string())
 }
 
 /// Evidence goes to Kafka where there is Kafka, else to files where there is a folder, else nowhere.

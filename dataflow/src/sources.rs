@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use faultline_contracts::{record::RawRecord, time::UnixMillis};
+use faultline_contracts::{
+    record::{RawRecord, TopicPartition},
+    time::UnixMillis,
+};
 use faultline_operators::positions::PartitionBegin;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -96,6 +99,12 @@ pub trait Intake {
 
     /// A partition of a topic of this role is read from here on, whatever was read of it before.
     fn begins(&mut self, role: TopicRole, begin: PartitionBegin);
+
+    /// A data topic's partition is read from the offset `at` on, of a log that ends at `end`. `anew` says that the records
+    /// from there on are others than those that were read before, if any were: the topic was made anew, or the log cut off.
+    fn reads_on(&mut self, partition: &TopicPartition, at: i64, end: i64, anew: bool) {
+        let _ = (partition, at, end, anew);
+    }
 
     /// Something in the input that is no record, or a record that the engine does not take: counted by `reason`.
     fn rejected(&mut self, reason: &'static str, detail: &dyn std::fmt::Display);

@@ -111,6 +111,35 @@ pub enum SinkError {
         /// `bootstrap.servers`
         servers: String,
     },
+    /// Another instance of the service writes the evidence now.
+    #[error(
+        "another instance of the service has taken over the group {group} (its mark is in {evidence}); this one writes no \
+         more evidence"
+    )]
+    TakenOver {
+        /// The service's group.
+        group: String,
+        /// The group of the evidence's positions.
+        evidence: String,
+    },
+    /// Somebody else has moved a position that evidence is committed with.
+    #[error("the position of {topic}[{partition}] in the group {group} was moved to {found} by somebody else")]
+    PositionsMoved {
+        /// The group of the evidence's positions.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// Where it is now.
+        found: i64,
+    },
+    /// A worker asked for a producer that it has, or that is not there.
+    #[error("there is no transactional producer for worker {worker}; this is a defect")]
+    NoProducer {
+        /// The worker.
+        worker: usize,
+    },
     /// A receiver of incidents was not told, or cannot be.
     #[error("webhook '{webhook}'")]
     Webhook {
@@ -140,6 +169,9 @@ impl SinkError {
             | Self::LineEnd { .. }
             | Self::ForeignStore { .. }
             | Self::Range { .. }
+            | Self::TakenOver { .. }
+            | Self::PositionsMoved { .. }
+            | Self::NoProducer { .. }
             | Self::Thread { .. } => false,
         }
     }
@@ -176,6 +208,15 @@ impl SinkError {
                 Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
                     Some("allow the program's principal to write the topic")
                 }
+                Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+                    Some("allow the program's principal to describe and write the transactional ids")
+                }
+                Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                    Some("allow the program's principal to read the group")
+                }
+                Some(RDKafkaErrorCode::InvalidTransactionTimeout) => {
+                    Some("lower transaction.timeout.ms, or raise the brokers' transaction.max.timeout.ms")
+                }
                 _ if matches!(**source, KafkaError::ClientConfig(..)) => Some("correct that Kafka property"),
                 _ => None,
             },
@@ -184,7 +225,11 @@ impl SinkError {
             Self::Webhook { source, .. } => source.hint(),
             Self::NotAcknowledged { .. } => Some("check that the brokers can be reached"),
             Self::Thread { .. } => Some("allow the program more threads (ulimit -u)"),
-            Self::Json { .. } | Self::LineEnd { .. } | Self::Range { .. } => None,
+            Self::TakenOver { .. } => Some("run one instance for each kafka.group, or give this one another group"),
+            Self::PositionsMoved { .. } => {
+                Some("start again: what is there is read anew; and let nobody else commit to that group")
+            }
+            Self::NoProducer { .. } | Self::Json { .. } | Self::LineEnd { .. } | Self::Range { .. } => None,
         }
     }
 }

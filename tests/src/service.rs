@@ -82,7 +82,11 @@ impl Service {
         let config = dir.path().join("faultline.yaml");
         let text = format!("serve: {{grpc: \"{grpc}\", metrics: \"{metrics}\"}}\n{configuration}");
         fs::write(&config, text).map_err(file("write", &config))?;
-        program.args(command).args(["--create-tables", "--workers", &workers.to_string(), "--config"]).arg(&config).args(more);
+        program
+            .args(command)
+            .args(["--create-tables", "--workers", &workers.to_string(), "--config"])
+            .arg(&config)
+            .args(more);
         let process = ServerProcess::start(NAME, &program, &dir.path().join("faultline.log"))?;
         Ok(Self { process, grpc, metrics, dir })
     }
@@ -154,6 +158,14 @@ impl Service {
     /// How it has ended, if it has.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.process.ended()
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// It goes on.
+    pub fn wait_for_end(&self) -> Result<ExitStatus> {
+        self.process.wait_for_end(STOPPED_WITHIN, "it was to end by itself")
     }
 
     /// The end of what it has logged.

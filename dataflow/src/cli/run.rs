@@ -44,9 +44,11 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         let exit = match &error {
             ServiceError::Store(error) if error.is_transient() => Exit::Unreachable,
-            ServiceError::NoSource | ServiceError::Store(_) | ServiceError::Webhook(_) | ServiceError::Listen(_) => {
-                Exit::Usage
-            }
+            ServiceError::NoSource
+            | ServiceError::ExactlyOnceInCluster
+            | ServiceError::Store(_)
+            | ServiceError::Webhook(_)
+            | ServiceError::Listen(_) => Exit::Usage,
             ServiceError::Kafka(_)
             | ServiceError::Catalog(CatalogError::Unreachable { .. } | CatalogError::Slow { .. }) => Exit::Unreachable,
             ServiceError::Catalog(CatalogError::Thread(_)) | ServiceError::Snapshot(SnapshotError::Thread(_)) => {
@@ -83,7 +85,10 @@ fn peer_lost(reason: &str) {
 fn engine_exit(error: &EngineError) -> Exit {
     match error {
         EngineError::Kafka(KafkaSourceError::Unreachable { .. }) => Exit::Unreachable,
-        EngineError::Kafka(_) | EngineError::Evidence { .. } | EngineError::Snapshot(_) => Exit::Usage,
+        EngineError::Kafka(_)
+        | EngineError::Evidence { .. }
+        | EngineError::EvidenceEnded { .. }
+        | EngineError::Snapshot(_) => Exit::Usage,
         EngineError::PeerSilent(_) => Exit::PeerLost,
         EngineError::Start(_) | EngineError::Worker(_) => Exit::Internal,
     }

@@ -20,7 +20,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("auto.commit.enable", "positions are committed behind the evidence that they stand for"),
     ("enable.auto.offset.store", "positions are committed behind the evidence that they stand for"),
     ("enable.partition.eof", "the end of a partition is nothing to be told of"),
-    ("transactional.id", "the producer is idempotent, and shared by all workers"),
+    ("transactional.id", "set `kafka.exactly_once`"),
 ];
 
 /// The regular expression for whole names that a name of topics stands for, if it is one: it starts with `^`. All others
@@ -65,6 +65,11 @@ pub struct KafkaConfig {
     /// directory `catalog`.
     #[serde(default)]
     pub catalog_topic: bool,
+    /// Whether evidence is written by transactions, so that each piece is there once for readers with
+    /// `isolation.level=read_committed`, whatever happens to the service. Uses the transactional ids `<group>-<worker>` and
+    /// the group `<group>.evidence`.
+    #[serde(default)]
+    pub exactly_once: bool,
 }
 
 /// How to sign in to Amazon MSK with IAM.

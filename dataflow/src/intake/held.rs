@@ -40,6 +40,11 @@ impl HeldRecord {
         }
     }
 
+    /// Its offset.
+    pub(super) fn offset(&self) -> i64 {
+        self.offset
+    }
+
     /// The record, as its source had it.
     pub(super) fn as_raw<'a>(&'a self, topic: &'a str, partition: i32) -> RawRecord<'a> {
         let [producer_service, traceparent, dag_run_id, schema_id] = self.headers.each_ref().map(Option::as_deref);

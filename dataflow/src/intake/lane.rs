@@ -25,6 +25,10 @@ pub(super) struct Lane {
     pub(super) range: Option<OpenRange>,
     /// Records that wait for the schema of the first of them, in offset order.
     pub(super) held: VecDeque<HeldRecord>,
+    /// Where evidence resumes: records before this offset have theirs from an earlier run.
+    pub(super) evidence_from: i64,
+    /// Whether it is known where evidence resumes.
+    pub(super) begun: bool,
     topic_hash: u32,
     offset: i64,
     high_water: Option<UnixMillis>,
@@ -40,6 +44,8 @@ impl Lane {
             data,
             range: None,
             held: VecDeque::new(),
+            evidence_from: 0,
+            begun: false,
             topic_hash,
             offset: -1,
             high_water: None,
@@ -58,6 +64,20 @@ impl Lane {
     pub(super) fn begin(&mut self, next: i64) {
         self.offset = next.saturating_sub(1);
         self.changed = true;
+    }
+
+    /// Its log, of which `at` is read next, ends at `end`. Evidence of records before `written` is there, unless the log is
+    /// another by now, or shorter than it was; without it, no record from `at` on has any.
+    pub(super) fn resume(&mut self, at: i64, end: i64, written: Option<i64>) {
+        self.begun = true;
+        self.evidence_from = written.map_or(at, |written| written.min(end));
+    }
+
+    /// The offset before which all records have their evidence, or will not get any; `None` where there is none.
+    pub(super) fn written_before(&self) -> Option<i64> {
+        let first_held = self.held.front().map(HeldRecord::offset);
+        let next = first_held.map_or(self.offset + 1, |held| held.min(self.offset + 1));
+        (self.data && self.begun && next > 0).then(|| self.evidence_from.max(next))
     }
 
     /// The id of the evidence about one of its records.

@@ -34,6 +34,10 @@ fn intake(pass: PassEvidence) -> WorkerIntake<Written> {
 }
 
 fn intake_with(pass: PassEvidence, schemas: Schemas) -> WorkerIntake<Written> {
+    intake_to(pass, schemas, Written::default())
+}
+
+fn intake_to<E: EvidenceOutput>(pass: PassEvidence, schemas: Schemas, output: E) -> WorkerIntake<E> {
     let files = CatalogFiles::of("test", [("catalog.yaml", CATALOG), ("a.json", SCHEMA)]);
     let loaded = Catalog::from_files(&files);
     assert!(
@@ -44,10 +48,10 @@ fn intake_with(pass: PassEvidence, schemas: Schemas) -> WorkerIntake<Written> {
     let config = Config::default();
     let gates = config.gates(Arc::new(loaded.catalog));
     let options = IntakeOptions { pass, ..config.intake_options() };
-    WorkerIntake::new(gates, schemas, Written::default(), options, Arc::default())
+    WorkerIntake::new(gates, schemas, output, options, Arc::default())
 }
 
-fn feed(intake: &mut WorkerIntake<Written>, topic: &str, offset: i64, payload: &str) {
+fn feed<E: EvidenceOutput>(intake: &mut WorkerIntake<E>, topic: &str, offset: i64, payload: &str) {
     let at = RecordCoordinates { topic, partition: 2, offset };
     let time = UnixMillis(300_000 + offset);
     let headers = GateHeaders {
@@ -167,3 +171,4 @@ fn control_records_that_cannot_be_read_are_counted() {
 }
 
 mod held;
+mod resume;

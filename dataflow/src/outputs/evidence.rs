@@ -10,8 +10,7 @@ use std::{
 use faultline_contracts::{ids::EvidenceId, time::UnixMillis};
 use faultline_sinks::{
     SinkError,
-    cloudevents::{Envelope, Event, EventType, STRUCTURED},
-    kafka::{Enqueued, KafkaWriter, TopicSender},
+    kafka::{Enqueued, EvidencePiece, EvidenceSender, EvidenceTopic, KafkaWriter},
 };
 
 use crate::{
@@ -26,23 +25,12 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Evidence to a Kafka topic. What the producer's queue does not take is kept, and no more is read until it is gone.
 pub struct KafkaEvidence {
-    sender: TopicSender,
+    sender: EvidenceSender,
     writer: Arc<KafkaWriter>,
     health: Reporter,
     metrics: Arc<Metrics>,
-    envelope: Enveloping,
     /// Evidence that the full queue has not taken: at most what one turn of a source brings.
     waiting: VecDeque<Waiting>,
-}
-
-/// One piece of evidence, as it is sent.
-#[derive(Clone, Copy)]
-struct Piece<'a> {
-    epoch: u64,
-    key: Option<&'a str>,
-    id: EvidenceId,
-    made_at: UnixMillis,
-    json: &'a [u8],
 }
 
 struct Waiting {
@@ -53,12 +41,11 @@ struct Waiting {
     json: Vec<u8>,
 }
 
-/// The envelope of evidence, with what it is written into.
-struct Enveloping {
-    envelope: Envelope,
-    source: String,
-    id: Vec<u8>,
-    value: Vec<u8>,
+/// The evidence topic, as the configuration has it.
+#[must_use]
+pub fn evidence_topic(topics: &Topics) -> EvidenceTopic {
+    let Topics { evidence, envelope, cloudevents_source, .. } = topics;
+    EvidenceTopic { name: evidence.clone(), envelope: *envelope, source: cloudevents_source.clone() }
 }
 
 impl KafkaEvidence {
@@ -67,20 +54,13 @@ impl KafkaEvidence {
     /// # Errors
     /// The name cannot be a topic's.
     pub fn new(writer: Arc<KafkaWriter>, topics: &Topics, metrics: Arc<Metrics>) -> Result<Self, SinkError> {
-        let sender = TopicSender::new(Arc::clone(&writer), &topics.evidence)?;
-        let source = topics.cloudevents_source.clone();
-        let envelope = Enveloping { envelope: topics.envelope, source, id: Vec::new(), value: Vec::new() };
+        let sender = EvidenceSender::new(Arc::clone(&writer), &evidence_topic(topics))?;
         let health = metrics.health.reporter(Dependency::KafkaSink);
-        Ok(Self { sender, writer, health, metrics, envelope, waiting: VecDeque::new() })
+        Ok(Self { sender, writer, health, metrics, waiting: VecDeque::new() })
     }
 
-    fn send(&mut self, piece: Piece<'_>) -> bool {
-        let Piece { epoch, key, id: _, made_at: _, json } = piece;
-        let outcome = match self.envelope.envelope {
-            Envelope::Plain => self.sender.send(epoch, key.unwrap_or_default().as_bytes(), json),
-            _ => self.envelope.send(&mut self.sender, piece),
-        };
-        match outcome {
+    fn send(&mut self, piece: EvidencePiece<'_>) -> bool {
+        match self.sender.send(piece) {
             Ok(Enqueued::Accepted) => true,
             Ok(Enqueued::Full) => false,
             Err(error) => {
@@ -96,7 +76,7 @@ impl KafkaEvidence {
         while let Some(waiting) = self.waiting.pop_front() {
             let Waiting { epoch, key, id, made_at, json } = &waiting;
             let (epoch, key, id, made_at) = (*epoch, key.as_deref(), *id, *made_at);
-            if !self.send(Piece { epoch, key, id, made_at, json }) {
+            if !self.send(EvidencePiece { epoch, key, id, made_at, json }) {
                 self.waiting.push_front(waiting);
                 return false;
             }
@@ -105,30 +85,9 @@ impl KafkaEvidence {
     }
 }
 
-impl Enveloping {
-    /// Sends evidence as a CloudEvent.
-    fn send(&mut self, sender: &mut TopicSender, piece: Piece<'_>) -> Result<Enqueued, SinkError> {
-        let Self { envelope, source, id: text, value } = self;
-        let Piece { epoch, key, id, made_at, json } = piece;
-        text.clear();
-        id.write_to(text);
-        // An id's text is of ASCII characters.
-        let id = std::str::from_utf8(text).unwrap_or_default();
-        let event = Event { id, event_type: EventType::Evidence, source, time: made_at, subject: key };
-        let key = key.unwrap_or_default().as_bytes();
-        if *envelope == Envelope::CloudeventsStructured {
-            value.clear();
-            event.write_structured(json, value);
-            return sender.send_with(epoch, key, value, &[(c"content-type", STRUCTURED)]);
-        }
-        let time = event.time_text();
-        sender.send_with(epoch, key, json, event.headers(&time).as_slice())
-    }
-}
-
 impl EvidenceOutput for KafkaEvidence {
     fn write(&mut self, epoch: u64, key: Option<&str>, id: EvidenceId, made_at: UnixMillis, json: &[u8]) {
-        if !self.waiting.is_empty() || !self.send(Piece { epoch, key, id, made_at, json }) {
+        if !self.waiting.is_empty() || !self.send(EvidencePiece { epoch, key, id, made_at, json }) {
             let key = key.map(str::to_owned);
             self.waiting.push_back(Waiting { epoch, key, id, made_at, json: json.to_vec() });
         }

@@ -36,7 +36,7 @@ use self::{
     context::Context,
     left::{Left, LeftAt},
     selection::Selection,
-    start::{Start, TopicId, begin, cut_at, resume},
+    start::{Gap, Start, TopicId, begin, cut_at, resume},
 };
 use super::{ControlRecord, Intake, TopicRole, hold_back, owner};
 use crate::{
@@ -485,6 +485,10 @@ impl KafkaSource {
                 self.metrics.kafka.missed(name, *partition, gap);
             }
             let partition = TopicPartition { topic: Arc::clone(name), partition: *partition };
+            if self.topics.role(name) == TopicRole::Data {
+                let anew = matches!(position.stage, Stage::Starting(_)) || gap.is_some_and(Gap::is_of_another_log);
+                intake.reads_on(&partition, at, found.high, anew);
+            }
             let topic_id = found.id.as_ref().map(|id| Arc::clone(&id.0));
             let begin = PartitionBegin { partition, position: ResumeAt { next: at, topic_id } };
             intake.begins(self.topics.role(name), begin);

@@ -99,10 +99,24 @@ impl KafkaWriter {
     /// # Errors
     /// [`SinkError::Kafka`] where librdkafka does not accept a property.
     pub fn new(settings: &KafkaSettings) -> Result<Self, SinkError> {
+        Self::with(settings, None)
+    }
+
+    /// [`KafkaWriter::new`] for transactions under this id. What is sent outside of one is refused.
+    pub(super) fn transactional(settings: &KafkaSettings, id: &str) -> Result<Self, SinkError> {
+        Self::with(settings, Some(id))
+    }
+
+    fn with(settings: &KafkaSettings, transactional_id: Option<&str>) -> Result<Self, SinkError> {
         let deliveries = Arc::new(Deliveries::new());
         let servers = settings.bootstrap_servers.clone();
-        let reports = Reports { deliveries: Arc::clone(&deliveries), tokens: settings.tokens.clone() };
-        let producer: BaseProducer<Reports> = match kafka_config(settings, DEFAULTS).create_with_context(reports) {
+        let mut config = kafka_config(settings, DEFAULTS);
+        if let Some(id) = transactional_id {
+            config.set("transactional.id", id);
+        }
+        let transactional = transactional_id.is_some();
+        let reports = Reports { deliveries: Arc::clone(&deliveries), tokens: settings.tokens.clone(), transactional };
+        let producer: BaseProducer<Reports> = match config.create_with_context(reports) {
             Ok(producer) => producer,
             Err(source) => {
                 let topic = "topics".to_owned();
@@ -174,6 +188,33 @@ impl KafkaWriter {
         self.deliveries.sent(epoch, count);
     }
 
+    /// The client, for transactions.
+    pub(super) fn producer(&self) -> &BaseProducer<Reports> {
+        &self.producer
+    }
+
+    /// `bootstrap.servers`
+    pub(super) fn servers(&self) -> &str {
+        &self.servers
+    }
+
+    /// Why the producer is of no use any more, if it is not.
+    pub(super) fn fatal_error(&self) -> Option<RDKafkaErrorCode> {
+        self.producer.client().fatal_error().map(|(code, _)| code)
+    }
+
+    /// Whether all that was sent may still arrive.
+    ///
+    /// # Errors
+    /// A record was given up, or the producer is of no use any more; [`KafkaWriter::last_error`] says why.
+    pub(super) fn check(&self) -> Result<(), KafkaError> {
+        match self.fatal_error() {
+            Some(code) => Err(KafkaError::MessageProduction(code)),
+            None if self.stats().failed > 0 => Err(KafkaError::MessageProduction(RDKafkaErrorCode::Fail)),
+            None => Ok(()),
+        }
+    }
+
     /// librdkafka's own handle; lives as long as the writer.
     pub(super) fn native(&self) -> *mut rd_kafka_t {
         self.producer.client().native_ptr()
@@ -243,9 +284,11 @@ impl fmt::Debug for KafkaWriter {
 }
 
 /// Receives what librdkafka has to say, on the producer's thread.
-struct Reports {
+pub(super) struct Reports {
     deliveries: Arc<Deliveries>,
     tokens: Option<Tokens>,
+    /// Whether a record that is given up is sent again, with its transaction.
+    transactional: bool,
 }
 
 impl ProducerContext for Reports {
@@ -257,7 +300,12 @@ impl ProducerContext for Reports {
             Err((error, message)) => {
                 let topic = message.topic();
                 // One word is enough where a whole queue is given up; the rest is in the counts.
-                if self.deliveries.failed(epoch as u64, format!("{topic}: {error}")) {
+                if !self.deliveries.failed(epoch as u64, format!("{topic}: {error}")) {
+                    return;
+                }
+                if self.transactional {
+                    tracing::debug!(topic, epoch, %error, "a transaction cannot be committed as it is");
+                } else {
                     tracing::error!(topic, epoch, %error, "a record was given up");
                 }
             }

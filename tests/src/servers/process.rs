@@ -119,6 +119,11 @@ impl ServerProcess {
     pub fn terminate(&self, limit: Duration) -> Result<ExitStatus> {
         let pid = self.pid().to_string();
         run(Command::new("kill").args(["-TERM", &pid]))?;
+        self.wait_for_end(limit, "SIGTERM was sent and it goes on")
+    }
+
+    /// Waits until the process ends by itself; `otherwise` is what to say where it does not.
+    pub fn wait_for_end(&self, limit: Duration, otherwise: &str) -> Result<ExitStatus> {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.ended() {
@@ -128,7 +133,7 @@ impl ServerProcess {
                 return Err(ServerError::NotReady {
                     server: self.name,
                     waited: limit,
-                    last: "SIGTERM was sent and it goes on".to_owned(),
+                    last: otherwise.to_owned(),
                     log: self.log.clone(),
                     tail: self.log_tail(),
                 });

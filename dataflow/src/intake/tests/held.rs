@@ -15,14 +15,14 @@ use crate::registry::{Lookup, SchemaSource};
 
 /// A registry that answers as it is told to: until then, look-ups go on.
 #[derive(Default)]
-struct Registry {
+pub(super) struct Registry {
     answers: Mutex<BTreeMap<SchemaId, Lookup>>,
     asked: AtomicUsize,
     wanted: Mutex<Vec<SchemaId>>,
 }
 
 impl Registry {
-    fn answer(&self, id: u32, lookup: Lookup) {
+    pub(super) fn answer(&self, id: u32, lookup: Lookup) {
         self.answers.lock().unwrap().insert(SchemaId::Confluent(id), lookup);
     }
 }
@@ -45,7 +45,7 @@ impl SchemaSource for Registry {
 }
 
 /// Asks for a number under `id`.
-fn known(id: u32) -> Lookup {
+pub(super) fn known(id: u32) -> Lookup {
     let text = SchemaText {
         format: SchemaFormat::Json,
         name: "a-value".into(),
@@ -65,7 +65,7 @@ fn live(pass: PassEvidence) -> (Arc<Registry>, WorkerIntake<Written>) {
     (registry, intake)
 }
 
-fn framed(id: u32, json: &str) -> String {
+pub(super) fn framed(id: u32, json: &str) -> String {
     let mut text = String::from("\0\0\0");
     text.push(char::from(0));
     text.push(char::from(u8::try_from(id).unwrap()));

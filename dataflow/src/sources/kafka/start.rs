@@ -42,6 +42,13 @@ pub(super) enum Gap {
     Recreated { after: i64 },
 }
 
+impl Gap {
+    /// Whether the records that are read next are others than those that were at their offsets before.
+    pub(super) fn is_of_another_log(self) -> bool {
+        matches!(self, Self::Truncated { .. } | Self::Recreated { .. })
+    }
+}
+
 /// Where to read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Start {
