@@ -9,7 +9,7 @@ DENY := $(SERVERS)/bin/cargo-deny-$(DENY_VERSION)
 DEPLOY_LINT := $(SERVERS)/deploy-lint.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz reference fmt deploy-lint lint unit doc deny check-examples audit fast bench machine scenario clean-servers
+.PHONY: help demo test fuzz chaos reference fmt deploy-lint lint unit doc deny check-examples audit fast bench machine scenario clean-servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,10 @@ fast: ## Unit tests of contracts and operators, no servers
 FUZZ_CASES ?= 100000
 fuzz: machine ## Every decoder and the Gremlin escaper, FUZZ_CASES (100,000) inputs each
 	PROPTEST_CASES=$(FUZZ_CASES) $(CARGO) test --locked --workspace fuzz_
+
+KILLS ?= 200
+chaos: machine ## Kills at random moments under load, KILLS (200) of them
+	FAULTLINE_KILLS=$(KILLS) $(CARGO) test --locked --workspace --test chaos -- --nocapture
 
 reference: ## Write the configuration reference of docs/OPERATIONS.md anew
 	$(CARGO) run --locked --quiet --bin faultline -- configuration > $(TARGET)/configuration.md

@@ -668,6 +668,7 @@ impl<E: EvidenceOutput> Run<'_, E> {
                 return Some(positions);
             }
             if self.shared.stop.load(Ordering::Relaxed) {
+                self.bulletin.post(Notice::Stop);
                 return None;
             }
             worker.step_or_park(Some(STEP));

@@ -467,9 +467,13 @@ impl<E: EvidenceOutput> Intake for WorkerIntake<E> {
         self.lanes.of(topic, partition, true).reached(-1, None);
     }
 
-    fn begins(&mut self, role: TopicRole, begin: PartitionBegin) {
+    fn begins(&mut self, role: TopicRole, mut begin: PartitionBegin) {
         let TopicPartition { topic, partition } = &begin.partition;
-        self.lanes.of(topic, *partition, role == TopicRole::Data).begin(begin.position.next);
+        let lane = self.lanes.of(topic, *partition, role == TopicRole::Data);
+        // Those that are held have been read and not been judged: a restart is to read them again.
+        let held = lane.held.front().map_or(i64::MAX, |record| record.offset());
+        begin.position.next = begin.position.next.min(held);
+        lane.begin(begin.position.next);
         self.pending.begins.push(begin);
     }
 

@@ -280,13 +280,9 @@ impl Clerk {
             let reported = !progress.is_empty() || !restored.is_empty();
             let resumes = !restored.is_empty();
             let unreadable = self.take_in(restored, epoch);
-            let mut resumed = if resumes { self.windows.all() } else { Vec::new() };
             let watermark = self.watermark.advance(epoch, progress);
-            let mut step = self.windows.step(deltas, watermark);
-            if resumes {
-                resumed.append(&mut step.windows);
-                step.windows = resumed;
-            }
+            let step =
+                if resumes { self.windows.resume(deltas, watermark) } else { self.windows.step(deltas, watermark) };
             self.next = epoch.saturating_add(1);
             let watermark = self.announce(watermark, reported);
             send(epoch, Actions { step, watermark, census: self.count(), unreadable });
@@ -353,10 +349,7 @@ impl Stateful for Clerk {
 
     fn restore(&mut self, row: Row, epoch: u64) {
         match row {
-            Row::Watermark(state) => {
-                self.windows.set_watermark(state.reached());
-                self.watermark.restore(state, epoch);
-            }
+            Row::Watermark(state) => self.watermark.restore(state, epoch),
             Row::Window(start, dataset, tally) => self.windows.restore(start, dataset, tally),
         }
     }

@@ -97,9 +97,10 @@ impl Positions {
                 self.0.insert(partition, position);
             }
             Event::Reached(partition, offset) => {
-                // One that has not begun has no position yet.
+                // One that has not begun has no position yet. Only a beginning takes it back: who has been given a
+                // partition tells of it, with nothing read, before it is known where reading goes on.
                 if let Some(position) = self.0.get_mut(&partition) {
-                    position.next = offset.saturating_add(1);
+                    position.next = position.next.max(offset.saturating_add(1));
                 }
             }
         }

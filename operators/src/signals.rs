@@ -70,7 +70,8 @@ pub struct Signals<'s> {
 /// `watermark` is that of [`crate::compliance::ComplianceWindows`]: when input ends, its last epoch says on every worker
 /// how far time has gone.
 ///
-/// An epoch in which state is restored brings the windows that were alive and the policies, and nothing else.
+/// An epoch in which state is restored brings the windows that were alive and the policies, and nothing else. A policy
+/// that is another than at the cut counts from this epoch on, as if it had come last of all that the cut's epoch brought.
 ///
 /// State changes, final windows and their corrections are told in the epoch in which they come; where only the numbers
 /// of a breach change, every [`SignalOptions::refresh_ms`] and when input ends.

@@ -13,6 +13,9 @@
 //! handed out can be given to any other number of them. Restored rows are taken in when their epoch closes, before
 //! whatever else the epoch brings, and everything that follows from them is sent as if it had just come to be.
 //!
+//! State may come back at a later epoch than it was cut at. For what counts epochs without news (idle partitions) no time
+//! has passed then; what was to be told in between (numbers of a breach, that one is no longer shown) is told at once.
+//!
 //! Collections that differential operators derive are not in it: they follow from these.
 
 use std::{cell::RefCell, rc::Rc};

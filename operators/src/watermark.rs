@@ -277,5 +277,48 @@ mod tests {
                 prop_assert_eq!(watched.at(epoch), alone.at(epoch));
             }
         }
+
+        /// A state that comes back at a later epoch than its own: everything is so much later, and nothing else is new.
+        #[test]
+        fn a_restored_watermark_goes_on_as_if_no_time_had_passed(
+            before in prop::collection::vec((0_u64..40, 0..3_i32, prop::option::of(0_i64..200)), 1..8),
+            wait in 0_u64..80,
+            downtime in prop_oneof![Just(0_u64), 1..200_u64, 1..10_000_000_000_u64],
+            after in prop::collection::vec((0_u64..40, 0..3_i32, prop::option::of(0_i64..300)), 0..8),
+            looked: bool,
+        ) {
+            let mut undisturbed = Watermark::new(&options());
+            let mut epoch = 1_000;
+            for (pause, partition, high_water) in before {
+                epoch += pause;
+                undisturbed.advance(epoch, [progress(partition, high_water)]);
+            }
+            epoch += wait;
+            if looked {
+                undisturbed.advance(epoch, []);
+            }
+            let state = undisturbed.state(epoch);
+            prop_assert_eq!(state.reached(), undisturbed.at(epoch));
+            let mut restored = Watermark::new(&options());
+            restored.restore(state.clone(), epoch + downtime);
+            prop_assert_eq!(restored.state(epoch + downtime), state, "cut again at once");
+            for (pause, partition, high_water) in std::iter::once((0, 0, None)).chain(after) {
+                if pause > 0 {
+                    epoch += pause;
+                    undisturbed.advance(epoch, [progress(partition, high_water)]);
+                    restored.advance(epoch + downtime, [progress(partition, high_water)]);
+                }
+                for later in epoch..epoch + 120 {
+                    prop_assert_eq!(restored.at(later + downtime), undisturbed.at(later), "{} later", later - epoch);
+                }
+                for target in (-20..260).step_by(7).map(UnixMillis) {
+                    let from = restored.last_progress();
+                    let found = (from..epoch + downtime + 1_000).find(|&epoch| restored.at(epoch) >= Some(target));
+                    prop_assert_eq!(restored.epoch_reaching(target), found, "it inverts as ever");
+                    let of = |watermark: &Watermark, now| watermark.epoch_reaching(target).map(|at| at.max(now) - now);
+                    prop_assert_eq!(of(&restored, epoch + downtime), of(&undisturbed, epoch));
+                }
+            }
+        }
     }
 }

@@ -254,7 +254,7 @@ impl KafkaSource {
             worker,
             workers,
             partitions: BTreeMap::new(),
-            left: Left::default(),
+            left: Left::with_room_for(positions.len()),
             resumed: BTreeSet::new(),
             choose_now: false,
             topology: cluster.topology(),

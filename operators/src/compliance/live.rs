@@ -61,7 +61,7 @@ impl LiveWindows {
     }
 
     /// All windows as they are now, each as an addition.
-    pub(super) fn all(&self) -> Vec<(ComplianceWindow, isize)> {
+    fn all(&self) -> Vec<(ComplianceWindow, isize)> {
         let window = |(_, (start, dataset, tally)): (usize, (UnixMillis, &EntityId, &Arc<WindowTally>))| {
             let key = WindowKey { dataset: dataset.clone(), start };
             (self.window(key, Arc::clone(tally), self.watermark), 1)
@@ -86,11 +86,6 @@ impl LiveWindows {
     /// Takes in a window that was alive.
     pub(super) fn restore(&mut self, start: UnixMillis, dataset: EntityId, tally: Arc<WindowTally>) {
         self.by_start.entry(start).or_default().insert(dataset, LiveWindow { tally: Some(tally), gathered: None });
-    }
-
-    /// Goes on from a watermark that was reached: windows that end before it are final.
-    pub(super) fn set_watermark(&mut self, watermark: Option<UnixMillis>) {
-        self.watermark = self.watermark.max(watermark);
     }
 
     /// The next value of the watermark at which a window becomes final or is retired.
@@ -131,6 +126,16 @@ impl LiveWindows {
         self.count_in(gathered, before, after, &mut changes);
         self.watermark = after;
         Step { windows: changes, late }
+    }
+
+    /// The step of the epoch in which windows come back. All of them are told, those too that the watermark has passed
+    /// by more than their grace: when they were cut they were final and not retired, and are so for this epoch.
+    pub(super) fn resume(&mut self, deltas: Vec<ComplianceDelta>, watermark: Option<UnixMillis>) -> Step {
+        self.watermark = self.watermark.max(watermark);
+        let (gathered, late) = self.gather(deltas, self.watermark);
+        // Nothing has been told yet that these would change.
+        self.count_in(gathered, self.watermark, self.watermark, &mut Vec::new());
+        Step { windows: self.all(), late }
     }
 
     fn retire(

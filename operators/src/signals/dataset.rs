@@ -152,20 +152,19 @@ impl DatasetState {
         for (start, version) in versions(changes.windows) {
             urgency = urgency.max(self.replace(start, version, epoch, policy.as_deref(), options));
         }
-        if self.expiry.is_some_and(|expiry| expiry <= epoch) {
-            urgency = Urgency::Told;
-        }
         if urgency == Urgency::Numbers {
             self.refresh_later(options);
         }
-        if self.refresh_at.is_some_and(|refresh| refresh <= epoch) {
-            urgency = Urgency::Told;
-        }
-        self.tell(epoch, urgency, policy.as_deref(), options)
+        self.tell(epoch, urgency.max(self.due(epoch)), policy.as_deref(), options)
+    }
+
+    /// How soon something is to be told even if nothing changes.
+    fn due(&self, epoch: u64) -> Urgency {
+        if self.wake_at().is_some_and(|wake| wake <= epoch) { Urgency::Told } else { Urgency::Nothing }
     }
 
     /// Goes on where the state was cut: what had been told is told again, and live windows have their tallies back. By
-    /// another policy they are judged anew.
+    /// another policy they are judged anew, and what fell due between the cut and this epoch is told now.
     fn resume(&mut self, resumed: &Resumed, epoch: u64, changes: EpochChanges, options: &SignalOptions) -> Told {
         for (start, version) in versions(changes.windows) {
             if let (Some(version), Some(window)) = (version, self.live.get_mut(&start)) {
@@ -174,6 +173,7 @@ impl DatasetState {
         }
         let mut told = difference(Outcome::default(), &self.shown);
         let urgency = self.change_policy(resumed.policy.as_deref(), changes.policies, epoch, options);
+        let urgency = urgency.max(self.due(epoch));
         let Told { signals, breaches } = self.tell(epoch, urgency, self.policy().as_deref(), options);
         told.signals.extend(signals);
         told.breaches.extend(breaches);

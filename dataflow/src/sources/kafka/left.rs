@@ -36,6 +36,11 @@ impl Default for Left {
 }
 
 impl Left {
+    /// With room for so many, if they are more than would be remembered otherwise.
+    pub(super) fn with_room_for(places: usize) -> Self {
+        Self { most: MOST.max(places), ..Self::default() }
+    }
+
     /// Remembers a partition. Returns the one that is forgotten for it, if there is no room for both.
     pub(super) fn insert(&mut self, place: Place, at: LeftAt) -> Option<Place> {
         self.count += 1;

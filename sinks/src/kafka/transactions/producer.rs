@@ -75,7 +75,10 @@ impl TransactionalProducer {
         &self.writer
     }
 
-    /// Commits positions alone, within so long.
+    /// Commits positions alone.
+    ///
+    /// # Errors
+    /// As [`TransactionalProducer::transact`].
     pub(super) fn commit_positions(
         &mut self,
         list: &TopicPartitionList,
