@@ -165,7 +165,7 @@ pub fn run(config: Arc<Config>, options: RunOptions, listening: impl FnOnce(&Ser
         publish: publisher,
         evidence: (),
         snapshots,
-        cluster: cluster.map(|peers| Cluster { peers, fail: Arc::new(move |error| fail(error)) }),
+        cluster: cluster.map(|peers| Cluster { peers, fail: Arc::new(fail) }),
     };
     // Two engines, compiled apart: one that resumes looks at each record whether its evidence is there.
     let engine = match fenced {

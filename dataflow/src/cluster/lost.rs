@@ -10,7 +10,9 @@ const OF_TIMELY: &str = "timely communication error:";
 pub fn exit_when_a_peer_is_lost(exit: impl Fn(&str) + Send + Sync + 'static) {
     let told_as_ever = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        match panic.payload_as_str().and_then(|text| text.strip_prefix(OF_TIMELY)) {
+        // A panic with values in its text has a `String`.
+        let text = panic.payload().downcast_ref::<String>();
+        match text.and_then(|text| text.strip_prefix(OF_TIMELY)) {
             Some(reason) => exit(reason.trim()),
             None => told_as_ever(panic),
         }

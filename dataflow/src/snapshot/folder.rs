@@ -87,7 +87,7 @@ impl Folder {
             let bytes = file.metadata().map_err(failed("read", &path))?.len();
             entries.push(Entry { path, epoch, bytes });
         }
-        entries.sort_by(|a, b| b.epoch.cmp(&a.epoch));
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));
         Ok(entries)
     }
 
