@@ -32,11 +32,13 @@ fn broker() -> KafkaServer {
     kafka
 }
 
-/// A service that keeps its data in `data`, so that another one can go on with it.
+/// A service that keeps its data in `data`, so that another one can go on with it. It makes no snapshots: the other one
+/// is to read everything again.
 fn service(kafka: &KafkaServer, data: &Path, webhooks: &str) -> Service {
     let configuration = format!(
         "catalog: {}\ndata_dir: {}\nkafka: {{bootstrap: \"{}\", discovery_ms: 1000}}\n\
-         windows: {{idle_timeout_ms: 3600000}}\nsignals: {{refresh_ms: 200}}\nwebhooks:\n{webhooks}",
+         snapshots: {{every_ms: 0}}\nwindows: {{idle_timeout_ms: 3600000}}\nsignals: {{refresh_ms: 200}}\n\
+         webhooks:\n{webhooks}",
         orders::folder().display(),
         data.display(),
         kafka.bootstrap(),
