@@ -82,7 +82,7 @@ fn hex(hash: u64) -> String {
 }
 
 /// The sections of chunks, in order.
-pub(super) fn sections(chunks: &[StateChunk]) -> Vec<SectionHeader> {
+fn sections(chunks: &[StateChunk]) -> Vec<SectionHeader> {
     let section = |name: Section| {
         let (mut rows, mut bytes, mut hash) = (0, 0, Xxh3::new());
         for chunk in chunks.iter().filter(|chunk| chunk.section() == name) {
@@ -96,6 +96,12 @@ pub(super) fn sections(chunks: &[StateChunk]) -> Vec<SectionHeader> {
 }
 
 impl Snapshot {
+    /// A snapshot of these rows. The header's sections are made from them.
+    #[must_use]
+    pub fn new(header: Header, chunks: Vec<StateChunk>) -> Self {
+        Self { header: Header { sections: sections(&chunks), ..header }, chunks }
+    }
+
     /// Gives its bytes, piece by piece, to `write`.
     pub(super) fn write(&self, mut write: impl FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
         let header = serde_json::to_vec(&self.header)?;

@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Acknowledged, FORMAT, Folder, Header, Snapshot, SnapshotError, WindowSettings, format::sections};
+use super::{Acknowledged, FORMAT, Folder, Header, Snapshot, SnapshotError, WindowSettings};
 use crate::{
     causes::WithCauses,
     health::{Dependency, Reporter},
@@ -232,8 +232,8 @@ impl Thread {
             self.health.degraded(&format_args!("{unwritable} rows of state cannot be written; this is a defect"));
             return "failed";
         }
-        let header = Header { epoch, catalog: (self.catalog)(), sections: sections(&chunks), ..self.header.clone() };
-        match self.folder.write(&Snapshot { header, chunks }) {
+        let header = Header { epoch, catalog: (self.catalog)(), ..self.header.clone() };
+        match self.folder.write(&Snapshot::new(header, chunks)) {
             Ok(bytes) => {
                 self.shared.covered.fetch_max(epoch, Ordering::AcqRel);
                 let snapshots = &self.metrics.snapshots;

@@ -8,7 +8,7 @@ use std::{
 use faultline_operators::state::{Section, StateChunk};
 use proptest::prelude::*;
 
-use super::{format::sections, *};
+use super::*;
 use crate::metrics::Metrics;
 
 const WINDOWS: WindowSettings = WindowSettings { width_ms: 300_000 };
@@ -22,11 +22,9 @@ fn chunks(bytes: &[u8]) -> Vec<StateChunk> {
 }
 
 fn snapshot(epoch: u64, bytes: &[u8]) -> Snapshot {
-    let chunks = chunks(bytes);
-    let (program, catalog) = ("0.1.0".to_owned(), "00ff".to_owned());
-    let header =
-        Header { format: FORMAT, epoch, program, workers: 2, catalog, windows: WINDOWS, sections: sections(&chunks) };
-    Snapshot { header, chunks }
+    let (program, catalog, sections) = ("0.1.0".to_owned(), "00ff".to_owned(), Vec::new());
+    let header = Header { format: FORMAT, epoch, program, workers: 2, catalog, windows: WINDOWS, sections };
+    Snapshot::new(header, chunks(bytes))
 }
 
 fn bytes_of(snapshot: &Snapshot) -> Vec<u8> {

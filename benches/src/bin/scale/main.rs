@@ -17,6 +17,7 @@ mod correlation;
 mod pareto_dag;
 mod records;
 mod report;
+mod snapshot;
 mod standing;
 mod windows;
 
@@ -39,6 +40,8 @@ enum Operator {
     Standing(standing::Sizes),
     /// Blast radius of a new root by search, by how much it reaches.
     Adhoc(adhoc::Sizes),
+    /// Snapshots: a cut of many windows, its file, and going on from it with other numbers of workers.
+    Snapshot(snapshot::Sizes),
     /// A new incident until its service's latest deployments are found.
     Correlation(correlation::Sizes),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Operator::Windows(sizes) => windows::measure(&sizes),
         Operator::Standing(sizes) => standing::measure(&sizes),
         Operator::Adhoc(sizes) => adhoc::measure(&sizes),
+        Operator::Snapshot(sizes) => snapshot::measure(&sizes),
         Operator::Correlation(sizes) => correlation::measure(&sizes),
     };
     match measured.and_then(|report| report.print()) {

@@ -66,6 +66,17 @@ impl Records {
         (0..count).map(one).collect()
     }
 
+    /// A passing record of each dataset, in the window that starts then.
+    pub fn each(&mut self, start: UnixMillis) -> Vec<ComplianceDelta> {
+        let one = |dataset| {
+            self.offset += 1;
+            let id = EvidenceId::from_parts(start, self.topic_hash, 0, self.offset);
+            Judged { dataset, start, reason: None, id }
+        };
+        let records: Vec<_> = (0..self.datasets.len() as u32).map(one).collect();
+        self.apart(&records)
+    }
+
     /// Each record as a delta of its own.
     pub fn apart(&self, records: &[Judged]) -> Vec<ComplianceDelta> {
         let delta = |record: &Judged| {
