@@ -40,7 +40,7 @@ pub struct Sizes {
     #[arg(long, default_value_t = 5)]
     reasons: u8,
     /// Records of an epoch while it is cut.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 2_000)]
     records: u64,
     /// How often it is cut.
     #[arg(long, default_value_t = 5)]
@@ -139,12 +139,17 @@ pub fn measure(sizes: &Sizes) -> Result<Report, MeasureError> {
         stage.cuts.send(Cut);
         let at = stage.epoch;
         let begin = Instant::now();
-        // Records go on coming while the state leaves.
+        // Epochs go on at their pace while the state leaves.
+        let mut tick = begin;
+        stage.advance();
         while stage.left.less_equal(&at) {
-            let batch = records.epoch(sizes.records / 10, &[UnixMillis(WIDTH)], WIDTH);
-            let deltas = records.tallied(&batch);
-            stage.send(deltas);
-            stage.advance();
+            if tick.elapsed() >= Duration::from_millis(TICK) {
+                tick = Instant::now();
+                let batch = records.epoch(sizes.records, &[UnixMillis(WIDTH)], WIDTH);
+                let deltas = records.tallied(&batch);
+                stage.send(deltas);
+                stage.advance();
+            }
             let step = Instant::now();
             worker.step();
             longest = longest.max(step.elapsed());
